@@ -1,0 +1,56 @@
+package crypto
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// errSecret refuses to turn a secret into text.
+var errSecret = errors.New("crypto: a secret is not marshalled")
+
+// Key is a 32-byte secret. Every fmt verb and slog print it as "[key]", and it refuses to be marshalled as text or JSON. (An
+// unexported field of type Key is out of the reach of its methods when the struct around it is printed: keep a pointer instead.)
+type Key [32]byte
+
+// NewKey returns 32 random bytes.
+func NewKey() Key {
+	var k Key
+	rand.Read(k[:])
+	return k
+}
+
+// String returns "[key]".
+func (Key) String() string { return "[key]" }
+
+// GoString returns "[key]".
+func (Key) GoString() string { return "[key]" }
+
+// Format writes "[key]" whatever the verb.
+func (Key) Format(f fmt.State, _ rune) { io.WriteString(f, "[key]") }
+
+// LogValue returns "[key]".
+func (Key) LogValue() slog.Value { return slog.StringValue("[key]") }
+
+// MarshalText fails.
+func (Key) MarshalText() ([]byte, error) { return nil, errSecret }
+
+// hidden is embedded in structs that hold secrets, so that they print as a placeholder and are not marshalled.
+type hidden struct{}
+
+// String returns "[secret]".
+func (hidden) String() string { return "[secret]" }
+
+// GoString returns "[secret]".
+func (hidden) GoString() string { return "[secret]" }
+
+// Format writes "[secret]" whatever the verb.
+func (hidden) Format(f fmt.State, _ rune) { io.WriteString(f, "[secret]") }
+
+// LogValue returns "[secret]".
+func (hidden) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// MarshalText fails.
+func (hidden) MarshalText() ([]byte, error) { return nil, errSecret }
