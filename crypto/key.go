@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -54,3 +55,6 @@ func (hidden) LogValue() slog.Value { return slog.StringValue("[secret]") }
 
 // MarshalText fails.
 func (hidden) MarshalText() ([]byte, error) { return nil, errSecret }
+
+// equal compares secrets in constant time.
+func equal(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }

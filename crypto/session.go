@@ -1,7 +1,6 @@
 package crypto
 
 import (
-	"crypto/subtle"
 	"fmt"
 )
 
@@ -47,7 +46,7 @@ func (k *Keyring) OpenSessionKey(c Class, e *KeyEntry) (*Key, error) {
 	}
 	key := Key(raw)
 	want := commit(&key)
-	if subtle.ConstantTimeCompare(want[:], e.Commitment[:]) != 1 {
+	if !equal(want[:], e.Commitment[:]) {
 		return nil, fmt.Errorf("opening a session key of class %s: %w: commitment", c, ErrAuth)
 	}
 	return &key, nil
