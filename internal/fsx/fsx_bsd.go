@@ -1,0 +1,7 @@
+//go:build freebsd || netbsd || openbsd || dragonfly
+
+package fsx
+
+import "golang.org/x/sys/unix"
+
+func renameNoReplace(int, string, int, string) error { return unix.ENOTSUP }
