@@ -1,0 +1,101 @@
+package pack
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Level says how hard a Compressor tries.
+type Level uint8
+
+// The levels, from fast to small.
+const (
+	Fastest Level = iota // zstd, about as level 1 of the reference encoder
+	Default              // zstd, about level 3
+	Better               // zstd, about level 7
+	Best                 // zstd, about level 11
+	Off                  // everything is stored as it is
+)
+
+var levelNames = [...]string{Fastest: "fastest", Default: "default", Better: "better", Best: "best", Off: "off"}
+
+// Valid reports whether l is one of the levels.
+func (l Level) Valid() bool { return int(l) < len(levelNames) }
+
+// String returns the name that ParseLevel reads.
+func (l Level) String() string {
+	if l.Valid() {
+		return levelNames[l]
+	}
+	return fmt.Sprintf("level(%d)", uint8(l))
+}
+
+// ParseLevel reads "fastest", "default", "better", "best" or "off".
+func ParseLevel(s string) (Level, error) {
+	for l, name := range levelNames {
+		if name == s {
+			return Level(l), nil
+		}
+	}
+	return 0, fmt.Errorf("compression level %q is not fastest, default, better, best or off", s)
+}
+
+// Compressor compresses segments. It belongs to one goroutine at a time and starts none.
+type Compressor struct {
+	enc *zstd.Encoder // nil for Off
+}
+
+// NewCompressor makes a compressor for segments of up to the given size in bytes. It keeps two to three such sizes of memory.
+func NewCompressor(level Level, segment int) (*Compressor, error) {
+	if !level.Valid() {
+		return nil, fmt.Errorf("making a compressor: unknown %s", level)
+	}
+	if segment < 1 || segment > MaxSegment {
+		return nil, fmt.Errorf("making a compressor: segments of %d bytes", segment)
+	}
+	if level == Off {
+		return &Compressor{}, nil
+	}
+	window := max(1<<bits.Len(uint(segment-1)), zstd.MinWindowSize)
+	enc, err := zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(zstdLevel(level)),
+		zstd.WithWindowSize(window),
+		zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderCRC(false),
+		zstd.WithSingleSegment(true)) // so that even the smallest frame gives its content size
+	if err != nil {
+		return nil, fmt.Errorf("making a compressor: %w", err)
+	}
+	return &Compressor{enc: enc}, nil
+}
+
+func zstdLevel(l Level) zstd.EncoderLevel {
+	switch l {
+	case Default:
+		return zstd.SpeedDefault
+	case Better:
+		return zstd.SpeedBetterCompression
+	case Best:
+		return zstd.SpeedBestCompression
+	}
+	return zstd.SpeedFastest
+}
+
+// Compress compresses the plaintext of a segment. The result is in the memory of dst, whose contents it overwrites, if that has
+// room for len(plain) + CompressSlack bytes; or it is plain itself, with codec Store, where compression gains less than 3 %.
+func (c *Compressor) Compress(dst, plain []byte) (stored []byte, codec Codec) {
+	if c.enc == nil || len(plain) == 0 {
+		return plain, Store
+	}
+	out := c.enc.EncodeAll(plain, dst[:0])
+	if len(out) > len(plain)-(len(plain)*3+99)/100 {
+		return plain, Store
+	}
+	return out, Zstd
+}
+
+// CompressSlack is how much larger than the plaintext a compressed form can get before it is thrown away: 3 bytes for each block of
+// 128 KiB, and a frame header.
+const CompressSlack = 3*MaxSegment/(128<<10) + 18

@@ -1,0 +1,119 @@
+package pack
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/holdfast-backup/holdfast/internal/wire"
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCompressRoundTrip(t *testing.T) {
+	r := newRand(t)
+	d, err := NewDecompressor()
+	require.NoError(t, err)
+	var dst, back []byte
+	for level := Fastest; level <= Off; level++ {
+		const size = 300 << 10
+		c, err := NewCompressor(level, size)
+		require.NoError(t, err)
+		for _, n := range []int{1, 2, 100, 1000, 128 << 10, 128<<10 + 1, 200000, size, size} {
+			for _, plain := range [][]byte{text(r, n), fill(r, make([]byte, n)), make([]byte, n)} {
+				stored, codec := c.Compress(dst, plain)
+				require.True(t, len(stored) == n && codec == Store || len(stored) <= n*97/100 && codec == Zstd)
+				require.False(t, level != Off && codec == Store && n > 1000 && plain[0] == plain[1] && plain[1] == plain[2])
+				back, err = d.Decompress(back, codec, uint32(n), stored)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(plain, back))
+				if codec == Zstd {
+					dst = stored
+				}
+			}
+		}
+	}
+}
+
+func TestCompressReusesMemory(t *testing.T) {
+	const size = 1 << 20
+	r := newRand(t)
+	c, err := NewCompressor(Fastest, size)
+	require.NoError(t, err)
+	d, err := NewDecompressor()
+	require.NoError(t, err)
+	plain := text(r, size)
+	dst, back := make([]byte, 0, size+CompressSlack), make([]byte, 0, size+32)
+	require.LessOrEqual(t, testing.AllocsPerRun(20, func() {
+		stored, codec := c.Compress(dst, plain)
+		out, err := d.Decompress(back, codec, size, stored)
+		if err != nil || &out[0] != &back[:1][0] || &stored[0] != &dst[:1][0] {
+			t.Fatal("other memory", err)
+		}
+	}), 4.0)
+	noise := fill(r, make([]byte, size))
+	stored, codec := c.Compress(dst, noise)
+	require.Equal(t, Store, codec)
+	require.Same(t, &noise[0], &stored[0])
+}
+
+func TestDecompressRefuses(t *testing.T) {
+	d, err := NewDecompressor()
+	require.NoError(t, err)
+	c, err := NewCompressor(Fastest, 1<<20)
+	require.NoError(t, err)
+	good, codec := c.Compress(nil, make([]byte, 100000))
+	require.Equal(t, Zstd, codec)
+	good = bytes.Clone(good)
+
+	// A bomb: 64 MiB of zeros in a few KiB, and one that does not say its size.
+	enc, err := zstd.NewWriter(nil, zstd.WithWindowSize(64<<20))
+	require.NoError(t, err)
+	bomb := enc.EncodeAll(make([]byte, 64<<20), nil)
+	var stream bytes.Buffer
+	enc.Reset(&stream)
+	_, err = enc.Write(make([]byte, 64<<20))
+	require.NoError(t, err)
+	require.NoError(t, enc.Close())
+
+	for name, in := range map[string][]byte{
+		"bomb": bomb, "unsized bomb": stream.Bytes(), "empty": nil, "noise": []byte("not a frame at all"),
+		"cut": good[:len(good)-1], "two frames": append(bytes.Clone(good), good...), "tail": append(bytes.Clone(good), 1),
+	} {
+		out, err := d.Decompress(nil, Zstd, 100000, in)
+		require.ErrorIs(t, err, wire.ErrFormat, name)
+		require.Nil(t, out)
+	}
+	for _, n := range []uint32{0, 99999, 100001, MaxSegment, MaxSegment + 1} {
+		_, err := d.Decompress(nil, Zstd, n, good)
+		require.ErrorIs(t, err, wire.ErrFormat)
+		_, err = d.Decompress(nil, Store, n, good)
+		require.ErrorIs(t, err, wire.ErrFormat)
+	}
+	_, err = d.Decompress(nil, 2, 100000, good)
+	require.ErrorIs(t, err, wire.ErrFormat)
+	out, err := d.Decompress(nil, Zstd, 100000, good)
+	require.NoError(t, err)
+	require.Len(t, out, 100000)
+}
+
+func TestLevels(t *testing.T) {
+	for l := Fastest; l <= Off; l++ {
+		got, err := ParseLevel(l.String())
+		require.NoError(t, err)
+		require.Equal(t, l, got)
+	}
+	_, err := ParseLevel("fast")
+	require.Error(t, err)
+	_, err = NewCompressor(Off+1, 1000)
+	require.Error(t, err)
+	_, err = NewCompressor(Fastest, 0)
+	require.Error(t, err)
+	_, err = NewCompressor(Fastest, MaxSegment+1)
+	require.Error(t, err)
+	for _, l := range []Level{Fastest, Best} {
+		_, err = NewCompressor(l, 1)
+		require.NoError(t, err)
+		_, err = NewCompressor(l, MaxSegment)
+		require.NoError(t, err)
+	}
+}
