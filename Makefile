@@ -1,0 +1,51 @@
+# Run `make help` for the targets.
+GO ?= go
+FUZZTIME ?= 5s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the command as ./holdfast
+	CGO_ENABLED=0 $(GO) build -trimpath -o holdfast ./cmd/holdfast
+
+.PHONY: deps
+deps: ## install the tools that tests use (apt, as root); without root, say which are missing
+	@sh internal/scripts/deps.sh
+
+.PHONY: test
+test: deps vet race fuzz-short cross end-to-end ## all tests
+
+.PHONY: vet
+vet:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+
+.PHONY: race
+race: ## unit, property, conformance and command tests under the race detector
+	$(GO) test -race -timeout 20m ./...
+
+.PHONY: fuzz-short
+fuzz-short: ## each fuzzer for FUZZTIME
+	@sh internal/scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: fuzz
+fuzz: ## each fuzzer for a minute
+	@sh internal/scripts/fuzz.sh 1m
+
+.PHONY: cross
+cross: ## build for every platform
+	@sh internal/scripts/cross.sh
+
+.PHONY: end-to-end
+end-to-end: build ## back up, restore and compare real input
+	@sh internal/scripts/end-to-end.sh
+
+.PHONY: soak
+soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTIME is over
+	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -run Soak -timeout 0 ./...
+
+.PHONY: bench
+bench: ## Go benchmarks, ten runs, ready for benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count 10 ./...

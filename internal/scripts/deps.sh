@@ -1,0 +1,16 @@
+#!/bin/sh
+# Installs the tools that tests use beside Go, when root on a Debian-like system; otherwise says what is missing.
+set -eu
+packages="acl attr e2fsprogs libcap2-bin make postgresql qemu-utils restic rsync xfsprogs"
+missing=""
+for p in $packages; do
+	dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	apt-get update -qq
+	# shellcheck disable=SC2086
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+	echo "not root, or no apt-get: tests that need one of these are skipped:$missing"
+fi

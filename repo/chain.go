@@ -1,0 +1,148 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+)
+
+// chain is the ledger as read so far: the only thing that several writers agree on.
+// Its state only grows; advance and append are serialised by mu.
+type chain struct {
+	store backend.Store
+	cache *ledgerCache
+
+	mu    sync.Mutex
+	state *ledger.State
+}
+
+// gapProbes are the distances beyond a missing entry at which later ones are looked for (docs/format.md, 7.4).
+var gapProbes = []uint64{1, 2, 4, 8, 16, 32, 64}
+
+// advance reads the entries that others have appended.
+func (c *chain) advance(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.advanceLocked(ctx)
+}
+
+func (c *chain) advanceLocked(ctx context.Context) error {
+	read := false
+	for {
+		n, _ := c.state.Head()
+		b, err := c.read(ctx, n)
+		if errors.Is(err, fs.ErrNotExist) {
+			return c.probeGap(ctx, n, read)
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.apply(n, b); err != nil {
+			return err
+		}
+		read = true
+	}
+}
+
+func (c *chain) read(ctx context.Context, n uint64) ([]byte, error) {
+	b, err := backend.ReadAll(ctx, c.store, ledger.EntryKey(n), ledger.MaxEntry)
+	if _, large := errors.AsType[*backend.TooLargeError](err); large {
+		return nil, &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: err}
+	}
+	return b, err
+}
+
+func (c *chain) apply(n uint64, b []byte) error {
+	if err := c.state.Apply(b); err != nil {
+		if bad, ok := errors.AsType[*ledger.CorruptError](err); ok {
+			return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: bad.Err}
+		}
+		return fmt.Errorf("reading %s: %w", ledger.EntryKey(n), err)
+	}
+	c.cache.add(n, b)
+	return nil
+}
+
+// probeGap fails if an entry beyond the missing entry n exists: then n was lost, and n is not the head.
+func (c *chain) probeGap(ctx context.Context, n uint64, again bool) error {
+	for _, d := range gapProbes {
+		_, err := c.store.Stat(ctx, ledger.EntryKey(n+d))
+		if err == nil {
+			// Somebody may have appended both since n was looked for.
+			if _, err := c.store.Stat(ctx, ledger.EntryKey(n)); err == nil {
+				return c.advanceLocked(ctx)
+			}
+			return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: fmt.Errorf("missing, but entry %d is there", n+d)}
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// append adds the entry whose body decide gives, having been shown the state up to the very entry before it. It returns
+// the new entry's number. decide may be called more than once; its error ends the attempt.
+func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if err := c.advanceLocked(ctx); err != nil {
+			return 0, err
+		}
+		body, err := decide(c.state)
+		if err != nil {
+			return 0, err
+		}
+		n, _ := c.state.Head()
+		b, err := c.state.Next(ring, body, time.Now().UnixNano())
+		if err != nil {
+			return 0, err
+		}
+		won, err := c.create(ctx, n, b)
+		if err != nil {
+			return 0, fmt.Errorf("appending to the ledger: %w", err)
+		}
+		if won {
+			return n, c.apply(n, b)
+		}
+	}
+}
+
+// create stores entry n unless there is one. A lost reply is not a lost race: what is there decides.
+func (c *chain) create(ctx context.Context, n uint64, b []byte) (bool, error) {
+	err := backend.PutBytes(ctx, c.store, ledger.EntryKey(n), b, &backend.PutOptions{IfAbsent: true})
+	if err == nil {
+		return true, nil
+	}
+	there, rerr := c.read(context.WithoutCancel(ctx), n)
+	switch {
+	case rerr == nil && bytes.Equal(there, b):
+		return true, nil
+	case errors.Is(err, fs.ErrExist):
+		return false, rerr
+	}
+	return false, err
+}
+
+// view calls fn with the state, which fn must not keep.
+func (c *chain) view(fn func(*ledger.State)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fn(c.state)
+}
+
+// save writes what was read to the local cache.
+func (c *chain) save() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cache.save(c.state)
+}

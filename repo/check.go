@@ -1,0 +1,214 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo/index"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+)
+
+// CheckOptions are the options of [Repository.Check]; nil means all fields zero.
+type CheckOptions struct {
+	// ReadData says which packs are read and verified byte for byte. Nil: none.
+	ReadData *Subset
+	// Progress hears how many bytes of packs were verified, of how many. It is called by any number of goroutines.
+	Progress func(done, total uint64)
+	// Workers is how many packs are read at the same time. Zero means one for each processor.
+	Workers int
+}
+
+// CheckReport is what [Repository.Check] found.
+type CheckReport struct {
+	// Entries, Snapshots, IndexFiles, Packs and Nodes (of reference trees) were verified.
+	Entries, Snapshots, IndexFiles, Packs, Nodes uint64
+	// PacksRead and BytesRead were verified byte for byte.
+	PacksRead, BytesRead uint64
+	// Unreferenced objects belong to no live session and no commit: left over from interrupted work. They are no damage.
+	Unreferenced, UnreferencedBytes uint64
+	// Errors are the faults, each naming its object.
+	Errors []error
+}
+
+// checker gathers what a check finds. Its methods are safe for concurrent use.
+type checker struct {
+	repo *Repository
+	opts CheckOptions
+
+	mu     sync.Mutex
+	report CheckReport
+	live   map[string]bool // keys of objects that belong to the repository
+	total  uint64          // bytes of packs to read
+	done   uint64
+}
+
+// Check verifies the repository: each entry and signature of the ledger, key slots, snapshots, index files, the presence and
+// size of every pack, and that each snapshot's reference tree is whole. With ReadData it also reads packs: their hashes, directories, and
+// each segment that this key can open. An auditor, who holds no key, verifies all that is not sealed.
+//
+// Faults are in the report; the error says that the check itself could not go on.
+func (r *Repository) Check(ctx context.Context, opts *CheckOptions) (*CheckReport, error) {
+	c := &checker{repo: r, live: map[string]bool{}}
+	if opts != nil {
+		c.opts = *opts
+	}
+	if c.opts.Workers <= 0 {
+		c.opts.Workers = runtime.GOMAXPROCS(0)
+	}
+	for _, step := range []func(context.Context) error{c.ledger, c.slots, c.snapshots, c.indexFiles, c.references, c.objects, c.readPacks} {
+		if err := step(ctx); err != nil {
+			return &c.report, err
+		}
+	}
+	return &c.report, nil
+}
+
+// fault notes a fault. Errors of the context are none: they end the check.
+func (c *checker) fault(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Errors = append(c.report.Errors, err)
+	return nil
+}
+
+// ledger replays the whole ledger from the store, every signature included, whatever the cache holds.
+func (c *checker) ledger(ctx context.Context) error {
+	r := c.repo
+	var known ID
+	var head uint64
+	r.chain.view(func(st *ledger.State) { head, known = st.Head() })
+	first, err := backend.ReadAll(ctx, r.store, ledger.EntryKey(0), ledger.MaxEntry)
+	if err != nil {
+		return c.fault(missing(ledger.EntryKey(0), err))
+	}
+	state, err := ledger.NewState(first, opener(r.ring))
+	if err != nil {
+		return c.fault(&CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err})
+	}
+	again := &chain{store: r.store, state: state}
+	if err := again.advance(ctx); err != nil {
+		return c.fault(err)
+	}
+	n, hash := state.Head()
+	if n < head || n == head && hash != known {
+		err := fmt.Errorf("the ledger ends with entry %d, which is not the one read before", n-1)
+		return c.fault(&CorruptError{Key: ledger.EntryKey(n - 1), Offset: -1, Err: err})
+	}
+	for _, flaw := range state.Flaws() {
+		if err := c.fault(&CorruptError{Key: ledger.EntryKey(flaw.N), Offset: -1, Err: flaw.Err}); err != nil {
+			return err
+		}
+	}
+	for i := range n {
+		c.live[ledger.EntryKey(i)] = true
+	}
+	c.report.Entries = n
+	return nil
+}
+
+// missing turns a missing object into damage.
+func missing(key string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return &CorruptError{Key: key, Offset: -1, Err: errors.New("missing")}
+	}
+	return err
+}
+
+// slots reads both copies of each key slot.
+func (c *checker) slots(ctx context.Context) error {
+	slots, err := readSlots(ctx, c.repo.store, c.repo.hash)
+	if err != nil {
+		return c.fault(err)
+	}
+	for _, s := range slots {
+		for _, key := range []string{s.key, s.key + slotCopy} {
+			c.live[key] = true
+			if err := checkSlotCopy(ctx, c.repo.store, key); err != nil {
+				if err := c.fault(err); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// snapshots verifies each snapshot's object against its COMMIT.
+func (c *checker) snapshots(ctx context.Context) error {
+	var list []ledger.Snapshot
+	c.repo.chain.view(func(st *ledger.State) { list = st.Snapshots() })
+	for i := range list {
+		c.live[snapshotKey(list[i].ID)] = true
+		if err := c.repo.checkSnapshot(ctx, &list[i]); err != nil {
+			if err := c.fault(err); err != nil {
+				return err
+			}
+			continue
+		}
+		c.report.Snapshots++
+	}
+	return nil
+}
+
+// indexFiles reads each live index file and looks for every pack it names.
+func (c *checker) indexFiles(ctx context.Context) error {
+	var files []ledger.IndexFile
+	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
+	for _, f := range files {
+		c.live[fileName(f).FileKey()] = true
+		packs, err := c.repo.inventory(ctx, f)
+		if err != nil {
+			if err := c.fault(err); err != nil {
+				return err
+			}
+			continue
+		}
+		c.report.IndexFiles++
+		if err := c.stat(ctx, packs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stat looks for packs, several at a time.
+func (c *checker) stat(ctx context.Context, packs []index.Pack) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range packs {
+		p := &packs[i]
+		if c.live[p.PackKey()] {
+			continue
+		}
+		c.live[p.PackKey()] = true
+		g.Go(func() error { return c.statPack(ctx, p) })
+	}
+	return g.Wait()
+}
+
+func (c *checker) statPack(ctx context.Context, p *index.Pack) error {
+	info, err := c.repo.store.Stat(ctx, p.PackKey())
+	if err == nil && info.Size != int64(p.Size) {
+		err = &CorruptError{Key: p.PackKey(), Offset: -1, Err: fmt.Errorf("it has %d bytes, the index says %d", info.Size, p.Size)}
+	}
+	if err != nil {
+		return c.fault(missing(p.PackKey(), err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Packs++
+	if c.opts.ReadData.has(p) {
+		c.total += uint64(p.Size)
+	}
+	return nil
+}

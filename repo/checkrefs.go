@@ -1,0 +1,115 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/reftree"
+)
+
+// references walks each snapshot's reference tree and looks every chunk up. It needs a collector's keys only.
+func (c *checker) references(ctx context.Context) error {
+	if c.repo.ring == nil {
+		return nil
+	}
+	ix, err := c.repo.baseIndex(ctx)
+	if err != nil {
+		return c.fault(err)
+	}
+	list, err := c.repo.Snapshots()
+	if err != nil {
+		if err := c.fault(err); err != nil {
+			return err
+		}
+	}
+	w := &refWalk{checker: c, index: ix, seen: map[[16]byte]struct{}{}}
+	for i := range list {
+		if err := w.walk(ctx, &list[i]); err != nil {
+			return err
+		}
+	}
+	c.report.Nodes = uint64(len(w.seen))
+	return nil
+}
+
+// refWalk walks trees, each node once.
+type refWalk struct {
+	checker *checker
+	index   *chunkSet
+	seen    map[[16]byte]struct{} // beginnings of ids of nodes
+}
+
+func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
+	stack := s.Root.Targets()
+	for len(stack) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if t.Node() {
+			if _, ok := w.seen[[16]byte(t.ID[:16])]; ok {
+				continue
+			}
+			w.seen[[16]byte(t.ID[:16])] = struct{}{}
+		}
+		more, err := w.visit(ctx, &t)
+		if err != nil {
+			if err := w.checker.fault(fmt.Errorf("snapshot %s: %w", s.ID.String()[:8], err)); err != nil {
+				return err
+			}
+		}
+		stack = append(stack, more...)
+	}
+	return nil
+}
+
+// visit looks a chunk up and, if it is a node, returns what it refers to.
+func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Target, error) {
+	found := false
+	for loc := range w.index.Locations(t.ID) {
+		found = found || loc.Pack.Class == t.Class && loc.Length == t.Length
+	}
+	if !found {
+		return nil, fmt.Errorf("%s chunk %s of %d bytes: %w", t.Class, t.ID, t.Length, ErrNotFound)
+	}
+	if !t.Node() {
+		return nil, nil
+	}
+	node, err := w.checker.repo.Load(ctx, Map, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	list, err := t.References(node)
+	if err != nil {
+		return nil, fmt.Errorf("MAP chunk %s: %w", t.ID, err)
+	}
+	return list, nil
+}
+
+// objects lists the store and counts what belongs to nothing that was checked.
+func (c *checker) objects(ctx context.Context) error {
+	live := map[string]bool{}
+	c.repo.chain.view(func(st *ledger.State) {
+		for _, s := range st.LiveSessions() {
+			live[s.ID.String()] = true
+		}
+	})
+	for info, err := range c.repo.store.List(ctx, "") {
+		if err != nil {
+			return c.fault(fmt.Errorf("listing objects: %w", err))
+		}
+		parts := strings.Split(info.Key, "/")
+		if c.live[info.Key] || len(parts) == 3 && live[parts[1]] {
+			continue
+		}
+		c.report.Unreferenced++
+		c.report.UnreferencedBytes += uint64(info.Size)
+	}
+	return nil
+}
+
+var errOtherIndex = errors.New("its directory and the index file say different things")

@@ -1,0 +1,53 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/holdfast-backup/holdfast/internal/wire"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/reftree"
+)
+
+// Commit makes durable all that was saved, then the index, then a snapshot of the root, and at last appends COMMIT: from then on, and not
+// before, others see it. manifest is what the caller says about the snapshot; repo does not look into it. Writers must have been
+// flushed. The session ends, whatever the result.
+//
+// Errors: [ErrSessionEnded] when somebody else closed or revoked the session, or the first error that the session met. After
+// one, nothing was committed, unless the store lost the reply to the last write of all.
+func (s *Session) Commit(ctx context.Context, root Pair, manifest []byte) (ID, error) {
+	id, err := s.commit(ctx, root, manifest)
+	if err != nil {
+		s.fail(err)
+		return ID{}, err
+	}
+	return id, s.end()
+}
+
+func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, error) {
+	if err := s.flush(ctx); err != nil {
+		return ID{}, err
+	}
+	s.progress.mu.Lock()
+	defer s.progress.mu.Unlock()
+	if err := s.writeIndex(ctx); err != nil {
+		return ID{}, err
+	}
+	facts := wire.AppendBytes(reftree.AppendPair(nil, root), manifest)
+	object, err := s.repo.sealSnapshot(s.id, facts)
+	if err != nil {
+		return ID{}, err
+	}
+	id := hashOf(object)
+	if err := s.putDurable(ctx, snapshotKey(id), object); err != nil {
+		return ID{}, err
+	}
+	body := &ledger.Commit{Session: s.id, Snapshot: id, IndexFiles: s.progress.files, Facts: facts}
+	_, err = s.repo.chain.append(ctx, s.repo.ring, func(st *ledger.State) (ledger.Body, error) {
+		if live, _ := st.Session(s.id); live.End != ledger.Live {
+			return nil, fmt.Errorf("%w: it was %s by somebody else; run it again", ErrSessionEnded, live.End)
+		}
+		return body, nil
+	})
+	return id, err
+}

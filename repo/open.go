@@ -1,0 +1,178 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/chunk"
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+)
+
+// Repository is an open repository. All its methods are safe for concurrent use. Close it when done; it does not close the store.
+type Repository struct {
+	store   backend.Store
+	ring    *crypto.Keyring // nil for an auditor
+	genesis ledger.Genesis
+	hash    ID // of GENESIS
+	config  Config
+	log     *slog.Logger
+	cache   *cacheDir
+	chain   *chain
+	keys    *sessionKeys
+	cached  *segmentCache
+	readers sync.Pool // of *Reader
+
+	mu     sync.Mutex
+	index  *chunkSet // of readers, loaded when first needed
+	loaded int
+}
+
+// Open opens a repository. It reads the ledger and verifies all of it that this client has not verified before; the index
+// is read when it is first needed.
+//
+// Errors: [ErrNoRepository], [ErrWrongCredential], [ErrNoSlot], [ErrRolledBack], [*CorruptError], [*FeatureError].
+func Open(ctx context.Context, store backend.Store, opts *Options) (*Repository, error) {
+	o := opts.withDefaults()
+	genesis, err := backend.ReadAll(ctx, store, ledger.EntryKey(0), ledger.MaxEntry)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", backend.Location(store), ErrNoRepository)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Credential == nil {
+		return open(ctx, store, nil, genesis, o)
+	}
+	ring, slot, err := unlock(ctx, store, crypto.Hash(genesis), o.Credential)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", backend.Location(store), err)
+	}
+	r, err := open(ctx, store, ring, genesis, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkAdmitted(slot); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesis []byte, o Options) (*Repository, error) {
+	state, err := ledger.NewState(genesis, opener(ring))
+	if err != nil {
+		return nil, &CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err}
+	}
+	g := state.Genesis()
+	r := &Repository{
+		store: store, ring: ring, genesis: g, hash: crypto.Hash(genesis), log: o.Logger,
+		config: Config{ChunkMean: int(g.ChunkMean), SegmentSize: int(g.SegmentSize), PackSize: int(g.PackSize), Suite: g.Suite},
+		cached: newSegmentCache(segmentCacheBytes),
+	}
+	if ring != nil {
+		if err := ring.Bind(g.Domain, g.Suite, g.Keys); err != nil {
+			return nil, &CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err}
+		}
+	}
+	if r.cache, err = openCache(o.CacheDir, g.Repository, backend.Location(store), ring); err != nil {
+		return nil, err
+	}
+	r.keys = newSessionKeys(ring, r.cache)
+	if r.chain, err = r.cache.openChain(ctx, store, state); err != nil {
+		return nil, err
+	}
+	if u := unknown(r.featureSets().Read, features.read); len(u) > 0 {
+		return nil, &FeatureError{Use: "reading", Features: u}
+	}
+	return r, nil
+}
+
+// opener returns what opens sealed parts of the ledger: nothing for an auditor.
+func opener(ring *crypto.Keyring) ledger.Opener {
+	if ring == nil {
+		return nil
+	}
+	return ring
+}
+
+func (r *Repository) featureSets() (f ledger.FeatureSets) {
+	r.chain.view(func(s *ledger.State) { f = s.Features() })
+	return f
+}
+
+// checkAdmitted fails if the ledger does not know the slot's actor in the slot's role.
+func (r *Repository) checkAdmitted(slot *crypto.Slot) error {
+	var actor ledger.Actor
+	r.chain.view(func(s *ledger.State) { actor, _ = s.Actor(r.ring.Actor().ID()) })
+	if actor.Role != slot.Role || actor.Role != r.ring.Role() || actor.RemovedAt != 0 {
+		return fmt.Errorf("%w: key slot %x was removed, or was never admitted by an administrator", ErrNotAllowed, slot.ID)
+	}
+	return nil
+}
+
+// Close ends the use of the repository and frees what it holds. Sessions must have ended before.
+func (r *Repository) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	if r.index != nil {
+		err = r.index.Close()
+		r.index = nil
+	}
+	return errors.Join(err, r.chain.save(), r.keys.save())
+}
+
+// ID returns the repository's id, 32 hexadecimal digits.
+func (r *Repository) ID() string { return fmt.Sprintf("%x", r.genesis.Repository) }
+
+// Config returns what was chosen when the repository was made.
+func (r *Repository) Config() Config { return r.config }
+
+// Location says where the repository is.
+func (r *Repository) Location() string { return backend.Location(r.store) }
+
+// Role returns the role of the key slot that was opened; zero for an auditor.
+func (r *Repository) Role() crypto.Role {
+	if r.ring == nil {
+		return 0
+	}
+	return r.ring.Role()
+}
+
+// CanRead reports whether this key can open chunks of the class.
+func (r *Repository) CanRead(c Class) bool {
+	if r.ring == nil {
+		return false
+	}
+	switch r.ring.Role() {
+	case crypto.Admin, crypto.Reader:
+		return true
+	}
+	return c == Map
+}
+
+// NewChunker returns the repository's chunker of a kind: its cuts depend on the repository's keys. The result is safe for
+// concurrent use.
+func (r *Repository) NewChunker(kind chunk.Kind) (chunk.Chunker, error) {
+	if r.ring == nil {
+		return nil, fmt.Errorf("chunking: %w", ErrNotAllowed)
+	}
+	secret, err := r.ring.ChunkerSecret()
+	if err != nil {
+		return nil, err
+	}
+	return chunk.New(kind, chunk.Params{Mean: r.config.ChunkMean}, secret)
+}
+
+// Refresh reads what others have committed since the repository was opened or last refreshed.
+func (r *Repository) Refresh(ctx context.Context) error {
+	if err := r.chain.advance(ctx); err != nil {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,29 @@
+package repo
+
+import (
+	"log/slog"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+)
+
+// Options are the options of [Open] and the part of [InitOptions] that Open shares; nil means all fields zero.
+type Options struct {
+	// Credential opens a key slot. Without one the repository can be verified and not read (the role of an auditor).
+	Credential crypto.Credential
+	// CacheDir is a folder for what can always be made anew: the index in a searchable form, the ledger. It may be shared by
+	// many repositories and processes. Empty: nothing is kept on disk beyond the run, and a rolled-back repository is not noticed.
+	CacheDir string
+	// Logger hears about what is odd but no error. Nil: silence.
+	Logger *slog.Logger
+}
+
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}

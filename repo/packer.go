@@ -1,0 +1,163 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/index"
+	"github.com/holdfast-backup/holdfast/repo/pack"
+)
+
+// packer gathers the sealed segments of one class and session into packs. Its lock is the only thing that writers of a session share
+// on their way from source to storage, and under it a segment is only copied.
+type packer struct {
+	session *Session
+	class   Class
+	key     crypto.Key
+	entry   crypto.KeyEntry
+
+	mu      sync.Mutex
+	builder *pack.Builder
+	waiting []sealedSegment // did not fit; first into the next pack
+	bytes   int             // of waiting
+}
+
+type sealedSegment struct {
+	segment pack.Segment
+	sealed  []byte
+}
+
+// maxWaiting bounds the segments kept back while smaller ones fill the rest of a pack, in multiples of the segment size.
+const maxWaiting = 2
+
+func newPacker(s *Session, c Class) (*packer, error) {
+	key, entry, err := s.repo.ring.NewSessionKey(c)
+	if err != nil {
+		return nil, err
+	}
+	s.repo.keys.add(c, &entry, key)
+	p := &packer{session: s, class: c, key: key, entry: entry}
+	p.builder, err = p.newBuilder()
+	return p, err
+}
+
+func (p *packer) newBuilder() (*pack.Builder, error) {
+	params, err := p.session.repo.packParams()
+	if err != nil {
+		return nil, err
+	}
+	return pack.NewBuilder(params, p.class, p.entry)
+}
+
+// add takes a sealed segment, of which it keeps copies. It waits while too many packs are being uploaded.
+func (p *packer) add(ctx context.Context, seg *pack.Segment, sealed []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.builder.Fits(seg) {
+		return p.builder.Add(seg, sealed)
+	}
+	kept := sealedSegment{segment: *seg, sealed: bytes.Clone(sealed)}
+	kept.segment.Chunks = slices.Clone(seg.Chunks)
+	p.waiting = append(p.waiting, kept)
+	if p.bytes += len(sealed); p.bytes < maxWaiting*p.session.repo.config.SegmentSize {
+		return nil
+	}
+	return p.rotate(ctx, false)
+}
+
+// rotate sends the pack on its way and starts the next one with what waited.
+func (p *packer) rotate(ctx context.Context, final bool) error {
+	if err := p.session.upload(ctx, p.builder, final); err != nil {
+		return err
+	}
+	b, err := p.newBuilder()
+	if err != nil {
+		return err
+	}
+	b.Reset(p.session.buffers.get())
+	p.builder = b
+	waiting := p.waiting
+	p.waiting, p.bytes = nil, 0
+	for i := range waiting {
+		if err := b.Add(&waiting[i].segment, waiting[i].sealed); err != nil {
+			return fmt.Errorf("packing a segment of %d bytes: %w", len(waiting[i].sealed), err)
+		}
+	}
+	return nil
+}
+
+// flush uploads all that is left.
+func (p *packer) flush(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.builder.Segments() > 0 {
+		if err := p.rotate(ctx, len(p.waiting) == 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buffers keeps the memory of uploaded packs for the next ones.
+type buffers struct{ free chan []byte }
+
+func newBuffers(n int) *buffers { return &buffers{free: make(chan []byte, n)} }
+
+func (b *buffers) get() []byte {
+	select {
+	case buf := <-b.free:
+		return buf
+	default:
+		return nil
+	}
+}
+
+func (b *buffers) put(buf []byte) {
+	select {
+	case b.free <- buf:
+	default:
+	}
+}
+
+// upload finishes a pack and stores it, in the background: at most uploads packs at a time. An error ends the session.
+func (s *Session) upload(ctx context.Context, b *pack.Builder, final bool) error {
+	if err := s.slots.Acquire(ctx, 1); err != nil {
+		return s.failure(err)
+	}
+	s.uploads.Go(func() error {
+		defer s.slots.Release(1)
+		if err := s.storePack(b, final); err != nil {
+			s.fail(err)
+		}
+		return nil
+	})
+	return nil
+}
+
+func (s *Session) storePack(b *pack.Builder, final bool) error {
+	name, body, dir, err := b.Finish(final)
+	if err != nil {
+		return err
+	}
+	defer s.buffers.put(body)
+	p := index.FromDirectory(index.Name{Session: s.id, Hash: name}, dir)
+	if err := s.put(p.PackKey(), body); err != nil {
+		return err
+	}
+	return s.stored(&p)
+}
+
+// put stores an object of the session for good.
+func (s *Session) put(key string, body []byte) error {
+	err := backend.PutBytes(s.ctx, s.repo.store, key, body, &backend.PutOptions{IfAbsent: true})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	s.stats.stored.Add(uint64(len(body)))
+	return nil
+}

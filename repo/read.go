@@ -1,0 +1,173 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/pack"
+)
+
+// Load returns a chunk of a class. The bytes are shared with other callers and must not be changed. It suits small and random reads: decoded
+// segments are kept for a while. Whoever reads much uses a [Reader].
+//
+// Errors: [ErrNotFound] when no live pack has the chunk, [*CorruptError], [ErrNotAllowed] wrapped when the key cannot open the class.
+func (r *Repository) Load(ctx context.Context, c Class, id ID) ([]byte, error) {
+	ix, err := r.baseIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = fmt.Errorf("chunk %s: %w", id, ErrNotFound)
+	for loc := range ix.Locations(id) {
+		if loc.Pack.Class != c {
+			continue
+		}
+		var b []byte
+		if b, err = r.loadAt(ctx, id, &loc); err == nil {
+			return b, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return nil, err
+}
+
+func (r *Repository) loadAt(ctx context.Context, id ID, loc *Location) ([]byte, error) {
+	rd, ok := r.readers.Get().(*Reader)
+	if !ok {
+		var err error
+		if rd, err = r.NewReader(); err != nil {
+			return nil, err
+		}
+	}
+	defer r.readers.Put(rd)
+	name := segmentName{pack: loc.Pack.Hash, segment: loc.Segment}
+	plain, err := r.cached.get(name, func() ([]byte, error) { return rd.Segment(ctx, loc) })
+	if err != nil {
+		return nil, err
+	}
+	return rd.Chunk(id, loc, plain)
+}
+
+var errWrongID = errors.New("the chunk does not have the id it is stored under")
+
+func cutChunk(h *crypto.Hasher, id ID, loc *Location, plain []byte) ([]byte, error) {
+	end := uint64(loc.Offset) + uint64(loc.Length)
+	if end > uint64(len(plain)) {
+		return nil, corrupt(loc, id, fmt.Errorf("its segment has %d bytes, the chunk ends at %d", len(plain), end))
+	}
+	chunk := plain[loc.Offset:end:end]
+	if h.Sum(chunk) != id {
+		return nil, corrupt(loc, id, errWrongID)
+	}
+	return chunk, nil
+}
+
+func corrupt(loc *Location, id ID, err error) error {
+	return &CorruptError{Key: loc.Pack.PackKey(), Offset: int64(loc.BodyOffset), Chunk: id, Err: err}
+}
+
+// Locate returns where a chunk of a class is stored, of several places the first, and whether it is in the repository at all.
+func (r *Repository) Locate(ctx context.Context, c Class, id ID) (Location, bool, error) {
+	ix, err := r.baseIndex(ctx)
+	if err != nil {
+		return Location{}, false, err
+	}
+	for loc := range ix.Locations(id) {
+		if loc.Pack.Class == c {
+			return loc, true, nil
+		}
+	}
+	return Location{}, false, nil
+}
+
+// Reader reads whole segments for one goroutine, into memory of its own.
+type Reader struct {
+	repo         *Repository
+	hashers      [4]*crypto.Hasher
+	decompressor *pack.Decompressor
+	sealed       []byte
+	stored       []byte
+}
+
+// NewReader returns a reader.
+func (r *Repository) NewReader() (*Reader, error) {
+	if r.ring == nil {
+		return nil, fmt.Errorf("reading: %w", ErrNotAllowed)
+	}
+	d, err := pack.NewDecompressor()
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{repo: r, decompressor: d}, nil
+}
+
+// Segment reads and decodes the segment of a location, into new memory. Errors are those of [Repository.Load].
+func (rd *Reader) Segment(ctx context.Context, loc *Location) ([]byte, error) {
+	return rd.SegmentInto(ctx, nil, loc)
+}
+
+// SegmentInto reads and decodes the segment of a location, into the memory of dst where that is large enough.
+func (rd *Reader) SegmentInto(ctx context.Context, dst []byte, loc *Location) ([]byte, error) {
+	if n := int(loc.Stored); cap(rd.sealed) < n {
+		rd.sealed = make([]byte, n)
+	}
+	sealed := rd.sealed[:loc.Stored]
+	if err := backend.ReadFull(ctx, rd.repo.store, loc.Pack.PackKey(), int64(loc.BodyOffset), sealed); err != nil {
+		if errors.Is(err, fs.ErrNotExist) || isType[*backend.RangeError](err) {
+			return nil, corrupt(loc, ID{}, err)
+		}
+		return nil, err
+	}
+	seg := pack.Segment{Codec: loc.Codec, Stored: loc.Stored, Length: loc.SegmentLength, Salt: loc.Salt}
+	plain, err := rd.openSegment(dst, loc.Pack.Class, loc.Key, &seg, sealed)
+	if err != nil && !errors.Is(err, ErrNotAllowed) {
+		err = corrupt(loc, ID{}, err)
+	}
+	return plain, err
+}
+
+// openSegment opens and decodes a segment.
+func (rd *Reader) openSegment(dst []byte, c Class, entry *crypto.KeyEntry, seg *pack.Segment, sealed []byte) ([]byte, error) {
+	key, err := rd.repo.keys.open(c, entry)
+	if isNoKey(err) {
+		return nil, fmt.Errorf("reading class %s: %w: %w", c, ErrNotAllowed, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sealer := pack.Sealer{Suite: rd.repo.config.Suite, Domain: rd.repo.ring.Domain(), Class: c}
+	if rd.stored, err = sealer.Open(rd.stored[:0], key, seg, sealed); err != nil {
+		return nil, err
+	}
+	return rd.decompressor.Decompress(dst, seg.Codec, seg.Length, rd.stored)
+}
+
+// Chunk cuts the chunk of a location out of its decoded segment, and makes sure that it is the chunk of that id.
+func (rd *Reader) Chunk(id ID, loc *Location, segment []byte) ([]byte, error) {
+	h, err := rd.hasher(loc.Pack.Class)
+	if err != nil {
+		return nil, err
+	}
+	return cutChunk(h, id, loc, segment)
+}
+
+func (rd *Reader) hasher(c Class) (*crypto.Hasher, error) {
+	if rd.hashers[c&3] == nil {
+		h, err := rd.repo.ring.Hasher(c)
+		if err != nil {
+			return nil, err
+		}
+		rd.hashers[c&3] = h
+	}
+	return rd.hashers[c&3], nil
+}
+
+func isType[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}

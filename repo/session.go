@@ -1,0 +1,317 @@
+package repo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/pack"
+)
+
+// SessionOptions are the options of [Repository.Begin]; nil means all fields zero.
+type SessionOptions struct {
+	// Kind says what the session is for, such as "backup".
+	Kind string
+	// Host and Program describe who writes.
+	Host, Program string
+	// Source names what is stored. A session of the same key and source that died is continued: what it had recorded
+	// as uploaded is not uploaded again. Empty: nothing is continued.
+	Source [][]byte
+	// Compression is how hard to compress. The zero value is the fastest.
+	Compression pack.Level
+	// Uploads is how many packs are uploaded at the same time. Zero means 2.
+	Uploads int
+}
+
+// Session is one writer's work on the repository, from OPEN to COMMIT. Its methods are safe for concurrent use, except that Commit
+// and Close come last. A session that is neither committed nor closed can be continued by a later one with the same source.
+type Session struct {
+	repo        *Repository
+	id          ledger.SessionID
+	opened      uint64 // number of its OPEN
+	compression pack.Level
+	lock        io.Closer
+	progress    progress
+
+	base    *chunkSet // committed, as of OPEN
+	own     *chunkSet // this session's, and those of the sessions it continues
+	claims  *claims
+	buffers *buffers
+	slots   *semaphore.Weighted
+	uploads errgroup.Group
+	stats   sessionCounters
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu      sync.Mutex
+	packers [4]*packer
+	shared  [4]*sharedWriter
+	err     error
+	ended   bool
+}
+
+type sessionCounters struct{ chunks, added, stored atomic.Uint64 }
+
+// SessionStats counts what a session did. Sizes are in bytes.
+type SessionStats struct {
+	// Chunks were new to the repository.
+	Chunks uint64
+	// Added is their plaintext.
+	Added uint64
+	// Stored is what was written to the store, padding and index included.
+	Stored uint64
+}
+
+// Begin starts a session: it appends OPEN to the ledger, and then reads the index. ctx bounds the whole session: when it ends, uploads do.
+//
+// Errors: [ErrNotAllowed], [ErrSingleWriter], [*FeatureError], those of the store.
+func (r *Repository) Begin(ctx context.Context, opts *SessionOptions) (*Session, error) {
+	var o SessionOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Uploads <= 0 {
+		o.Uploads = 2
+	}
+	if err := r.mayWrite(); err != nil {
+		return nil, err
+	}
+	s := &Session{
+		repo: r, compression: o.Compression, claims: newClaims(), buffers: newBuffers(o.Uploads), slots: semaphore.NewWeighted(int64(o.Uploads)),
+	}
+	rand.Read(s.id[:])
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	if err := s.open(ctx, &o); err != nil {
+		s.cancel(err)
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+func (r *Repository) mayWrite() error {
+	if r.ring == nil {
+		return fmt.Errorf("writing: %w", ErrNotAllowed)
+	}
+	if _, err := r.ring.ChunkerSecret(); err != nil {
+		return fmt.Errorf("writing: %w: %w", ErrNotAllowed, err)
+	}
+	if u := unknown(r.featureSets().Write, features.write); len(u) > 0 {
+		return &FeatureError{Use: "writing", Features: u}
+	}
+	have, err := writePrimitive(r.store)
+	if err != nil {
+		return err
+	}
+	if r.genesis.Primitive == ledger.CreateIfAbsent && have != ledger.CreateIfAbsent {
+		return fmt.Errorf("%s: %w, and this repository demands it", r.Location(), ErrSingleWriter)
+	}
+	return nil
+}
+
+// open appends OPEN, and only then reads the index.
+func (s *Session) open(ctx context.Context, o *SessionOptions) error {
+	var source ID
+	var err error
+	if len(o.Source) > 0 {
+		if source, err = s.repo.ring.SourceID(o.Source...); err != nil {
+			return err
+		}
+	}
+	if s.lock, err = s.takeLock(ctx, s.id); err != nil {
+		return err
+	}
+	dead, err := s.findDead(ctx, source)
+	if err != nil {
+		return err
+	}
+	defer dead.release()
+	body := &ledger.Open{Session: s.id, Adopts: dead.ids, Kind: o.Kind, Host: o.Host, Source: source, Program: o.Program}
+	if s.opened, err = s.repo.append(ctx, body); err != nil {
+		return err
+	}
+	if s.base, err = s.repo.baseIndex(ctx); err != nil {
+		return err
+	}
+	if s.own, err = s.repo.ownIndex(); err != nil {
+		return err
+	}
+	return s.adopt(ctx, dead.ids)
+}
+
+// append adds an entry that needs no second look at the state.
+func (r *Repository) append(ctx context.Context, body ledger.Body) (uint64, error) {
+	return r.chain.append(ctx, r.ring, func(*ledger.State) (ledger.Body, error) { return body, nil })
+}
+
+// known reports whether a chunk is in the repository or in a finished pack of this session.
+func (s *Session) known(id ID) bool { return s.base.Has(id) || s.own.Has(id) }
+
+// Has reports whether a chunk need not be stored: it was there when the session began, or the session has stored it.
+func (s *Session) Has(id ID) bool { return s.known(id) }
+
+func (s *Session) packer(c Class) (*packer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.Valid() {
+		return nil, fmt.Errorf("unknown %s", c)
+	}
+	if s.packers[c] == nil {
+		p, err := newPacker(s, c)
+		if err != nil {
+			return nil, err
+		}
+		s.packers[c] = p
+	}
+	return s.packers[c], nil
+}
+
+// sharedWriter is a Writer that many goroutines take turns with.
+type sharedWriter struct {
+	mu     sync.Mutex
+	writer *Writer
+}
+
+// Save stores one chunk, as [Writer.Save] does, through a writer that the session shares out. It suits the many small chunks of classes META
+// and MAP.
+func (s *Session) Save(ctx context.Context, c Class, chunk []byte) (ID, error) {
+	w, err := s.sharedWriter(c)
+	if err != nil {
+		return ID{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id, _, err := w.writer.Save(ctx, chunk)
+	return id, err
+}
+
+func (s *Session) sharedWriter(c Class) (*sharedWriter, error) {
+	s.mu.Lock()
+	w := s.shared[c&3]
+	s.mu.Unlock()
+	if w != nil {
+		return w, nil
+	}
+	writer, err := s.NewWriter(c)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shared[c] == nil {
+		s.shared[c] = &sharedWriter{writer: writer}
+	}
+	return s.shared[c], nil
+}
+
+// fail ends the session with its first error.
+func (s *Session) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		s.cancel(err)
+	}
+}
+
+// failure returns the session's first error, or else err.
+func (s *Session) failure(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	return err
+}
+
+// Stats returns what the session has done so far.
+func (s *Session) Stats() SessionStats {
+	return SessionStats{Chunks: s.stats.chunks.Load(), Added: s.stats.added.Load(), Stored: s.stats.stored.Load()}
+}
+
+// ID returns the session's id, 32 hexadecimal digits.
+func (s *Session) ID() string { return s.id.String() }
+
+// flush stores everything that was saved and waits until it is durable. Writers must have been flushed.
+func (s *Session) flush(ctx context.Context) error {
+	for _, c := range []Class{Data, Meta, Map} {
+		s.mu.Lock()
+		w, p := s.shared[c], s.packers[c]
+		s.mu.Unlock()
+		if w != nil {
+			if err := w.writer.Flush(ctx); err != nil {
+				return err
+			}
+		}
+		if p != nil {
+			if err := p.flush(ctx); err != nil {
+				s.fail(err)
+			}
+		}
+	}
+	_ = s.uploads.Wait() // errors are the session's
+	return s.failure(nil)
+}
+
+// Suspend ends the work without a commit in a way that lets a later session with the same source continue it: what is uploaded is
+// recorded. It takes what can be finished within a few seconds, also when the session's context has ended.
+func (s *Session) Suspend(ctx context.Context) error {
+	_ = s.uploads.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(s.record(ctx), s.end())
+}
+
+// Close ends the session without a commit, for good: what it stored is garbage.
+func (s *Session) Close(ctx context.Context, reason string) error {
+	s.cancel(ErrSessionEnded)
+	_ = s.uploads.Wait()
+	_, err := s.repo.append(context.WithoutCancel(ctx), &ledger.Close{Session: s.id, Reason: reason})
+	return errors.Join(err, s.end())
+}
+
+// end frees what the session holds.
+func (s *Session) end() error {
+	s.mu.Lock()
+	ended := s.ended
+	s.ended = true
+	s.mu.Unlock()
+	if ended {
+		return nil
+	}
+	s.cancel(ErrSessionEnded)
+	return s.release()
+}
+
+func (s *Session) release() error {
+	var errs []error
+	if s.own != nil {
+		errs = append(errs, s.own.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Session) takeLock(ctx context.Context, id ledger.SessionID) (io.Closer, error) {
+	locker, ok := backend.As[backend.Locker](s.repo.store)
+	if !ok {
+		return nil, nil
+	}
+	l, err := locker.TryLock(ctx, "session-"+id.String())
+	if err != nil {
+		return nil, fmt.Errorf("locking session %s: %w", id, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,167 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/internal/wire"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/reftree"
+)
+
+// Snapshot is a committed root, as the ledger has it.
+type Snapshot struct {
+	// ID is the hash of the snapshot's object.
+	ID ID
+	// Root is the root directory with its reference node.
+	Root Pair
+	// Manifest is what the writer said about it.
+	Manifest []byte
+	// Tags are the tags set since; nil if those of the manifest stand.
+	Tags []string
+	// Number is its place in the order in which the repository received snapshots: the number of its COMMIT.
+	Number uint64
+	// Committed is when, as its writer's clock had it.
+	Committed time.Time
+	// Actor is who signed it: 32 hexadecimal digits.
+	Actor string
+}
+
+const (
+	snapshotMagic   = "HFSNAP"
+	snapshotContext = "holdfast v1 snapshot"
+	maxSnapshot     = 16 << 20
+)
+
+func snapshotKey(id ID) string { return "snapshots/" + id.String() }
+
+func hashOf(b []byte) ID { return crypto.Hash(b) }
+
+// Snapshots returns the snapshots that are not forgotten, in the order in which they were committed, as of the last time that
+// the ledger was read. Those whose facts cannot be read are reported together as an error, after the others.
+func (r *Repository) Snapshots() ([]Snapshot, error) {
+	var stored []ledger.Snapshot
+	r.chain.view(func(st *ledger.State) { stored = st.Snapshots() })
+	var errs []error
+	list := make([]Snapshot, 0, len(stored))
+	for i := range stored {
+		s, err := openFacts(&stored[i])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list = append(list, s)
+	}
+	return list, errors.Join(errs...)
+}
+
+func openFacts(s *ledger.Snapshot) (Snapshot, error) {
+	if s.Facts == nil {
+		return Snapshot{}, &CorruptError{Key: ledger.EntryKey(s.CommittedAt), Offset: -1, Err: fmt.Errorf("the facts of snapshot %s cannot be read", s.ID)}
+	}
+	d := wire.NewDecoder(s.Facts)
+	out := Snapshot{ID: s.ID, Number: s.CommittedAt, Committed: time.Unix(0, s.Time).UTC(), Actor: s.Actor.String()}
+	out.Root = reftree.DecodePair(d)
+	out.Manifest = bytes.Clone(d.Bytes(maxSnapshot, "manifest"))
+	if err := d.Finish(); err != nil {
+		return Snapshot{}, &CorruptError{Key: ledger.EntryKey(s.CommittedAt), Offset: -1, Err: fmt.Errorf("facts of snapshot %s: %w", s.ID, err)}
+	}
+	if s.TagsOpened {
+		out.Tags = append([]string{}, s.Tags...)
+	}
+	return out, nil
+}
+
+// SetTags replaces the tags of a snapshot by an entry of the ledger; the snapshot's object and id stay.
+func (r *Repository) SetTags(ctx context.Context, id ID, tags []string) error {
+	if err := r.mayWrite(); err != nil {
+		return err
+	}
+	_, err := r.append(ctx, &ledger.Tags{Snapshot: id, Tags: tags})
+	return err
+}
+
+// sealSnapshot makes a snapshot's object of its facts.
+func (r *Repository) sealSnapshot(session ledger.SessionID, facts []byte) ([]byte, error) {
+	epoch := r.ring.Epoch()
+	key, err := r.ring.MapKey(epoch)
+	if err != nil {
+		return nil, err
+	}
+	actor := r.ring.Actor().ID()
+	b := wire.AppendU16([]byte(snapshotMagic), 1)
+	b = append(b, byte(r.config.Suite))
+	b = wire.AppendU32(b, epoch)
+	b = append(b, r.genesis.Repository[:]...)
+	b = append(b, session[:]...)
+	b = append(b, actor[:]...)
+	head := hashOf(b)
+	b = wire.AppendBytes(b, crypto.SealBox(nil, r.config.Suite, key, "snapshot", facts, head[:]))
+	signature := r.ring.Sign(snapshotContext, b)
+	return append(b, signature[:]...), nil
+}
+
+// checkSnapshot verifies a snapshot's object: its name, its signature, and, given K_map, that it says what the ledger says.
+func (r *Repository) checkSnapshot(ctx context.Context, s *ledger.Snapshot) error {
+	key := snapshotKey(s.ID)
+	b, err := backend.ReadAll(ctx, r.store, key, maxSnapshot)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &CorruptError{Key: key, Offset: -1, Err: errors.New("missing")}
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.verifySnapshot(s, b); err != nil {
+		return &CorruptError{Key: key, Offset: -1, Err: err}
+	}
+	return nil
+}
+
+func (r *Repository) verifySnapshot(s *ledger.Snapshot, b []byte) error {
+	if hashOf(b) != s.ID {
+		return errors.New("its bytes do not have the hash that names it")
+	}
+	d := wire.NewDecoder(b)
+	d.Magic(snapshotMagic, 1)
+	suite, epoch := crypto.Suite(d.U8()), d.U32()
+	var repository [16]byte
+	var session ledger.SessionID
+	var actor crypto.ActorID
+	d.Copy(repository[:])
+	d.Copy(session[:])
+	d.Copy(actor[:])
+	head := d.Offset()
+	box := d.Bytes(maxSnapshot, "sealed part")
+	signed := d.Offset()
+	signature := d.Fixed(64)
+	if err := d.Finish(); err != nil {
+		return err
+	}
+	if suite != r.config.Suite || repository != r.genesis.Repository || session != s.Session || actor != s.Actor {
+		return errors.New("it belongs to another repository, session or actor than its COMMIT says")
+	}
+	var signer ledger.Actor
+	r.chain.view(func(st *ledger.State) { signer, _ = st.Actor(actor) })
+	if err := signer.Verify(snapshotContext, b[:signed], signature); err != nil {
+		return err
+	}
+	if r.ring == nil {
+		return nil
+	}
+	mapKey, err := r.ring.MapKey(epoch)
+	if err != nil {
+		return err
+	}
+	aad := hashOf(b[:head])
+	facts, err := crypto.OpenBox(nil, suite, mapKey, "snapshot", box, aad[:])
+	if err == nil && !bytes.Equal(facts, s.Facts) {
+		err = errors.New("its facts are not those of its COMMIT")
+	}
+	return err
+}

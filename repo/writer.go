@@ -1,0 +1,118 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/pack"
+)
+
+// Writer stores chunks of one class for one goroutine: it names them, leaves out those that are known, and carries the rest from
+// plaintext to a sealed and verified segment. It does not allocate for each chunk.
+type Writer struct {
+	session *Session
+	packer  *packer
+	hasher  *crypto.Hasher
+	sealer  pack.Sealer
+
+	plain  []byte
+	chunks []pack.Chunk
+
+	compressor   *pack.Compressor
+	decompressor *pack.Decompressor
+	stored       []byte // compressed
+	sealed       []byte
+	opened       []byte // sealed, opened again
+	check        []byte // and decompressed
+}
+
+// NewWriter returns a writer of the session for chunks of the class. Call Flush when there are no more.
+func (s *Session) NewWriter(c Class) (*Writer, error) {
+	p, err := s.packer(c)
+	if err != nil {
+		return nil, err
+	}
+	hasher, err := s.repo.ring.Hasher(c)
+	if err != nil {
+		return nil, err
+	}
+	size := s.repo.config.SegmentSize
+	w := &Writer{session: s, packer: p, hasher: hasher}
+	w.sealer = pack.Sealer{Suite: s.repo.config.Suite, Domain: s.repo.ring.Domain(), Class: c}
+	if w.compressor, err = pack.NewCompressor(s.compression, size); err != nil {
+		return nil, err
+	}
+	if w.decompressor, err = pack.NewDecompressor(); err != nil {
+		return nil, err
+	}
+	w.plain = make([]byte, 0, size)
+	w.stored = make([]byte, 0, size+pack.CompressSlack)
+	return w, nil
+}
+
+// Save stores a chunk unless it is known, and returns its id. known tells that nothing was added. The chunk must have 1 byte to
+// the repository's segment size; Save does not keep it.
+func (w *Writer) Save(ctx context.Context, chunk []byte) (id ID, known bool, err error) {
+	if len(chunk) == 0 || len(chunk) > w.session.repo.config.SegmentSize {
+		return ID{}, false, fmt.Errorf("saving a chunk of %d bytes: must be 1 to %d", len(chunk), w.session.repo.config.SegmentSize)
+	}
+	id = w.hasher.Sum(chunk)
+	if w.session.known(id) || !w.session.claims.claim(id) {
+		return id, true, nil
+	}
+	if len(w.plain)+len(chunk) > w.session.repo.config.SegmentSize {
+		if err := w.Flush(ctx); err != nil {
+			return ID{}, false, err
+		}
+	}
+	w.plain = append(w.plain, chunk...)
+	w.chunks = append(w.chunks, pack.Chunk{ID: id, Length: uint32(len(chunk))})
+	w.session.stats.chunks.Add(1)
+	w.session.stats.added.Add(uint64(len(chunk)))
+	return id, false, nil
+}
+
+// Flush seals the chunks gathered so far and hands them on for upload.
+func (w *Writer) Flush(ctx context.Context) error {
+	if len(w.plain) == 0 {
+		return w.session.failure(nil)
+	}
+	stored, codec := w.compressor.Compress(w.stored, w.plain)
+	if codec != pack.Store {
+		w.stored = stored
+	}
+	length := uint32(len(w.plain))
+	sealed, salt := w.sealer.Seal(w.sealed[:0], &w.packer.key, codec, length, stored)
+	w.sealed = sealed
+	seg := pack.Segment{Codec: codec, Stored: uint32(len(sealed)), Length: length, Salt: salt, Chunks: w.chunks}
+	if err := w.verify(&seg, sealed); err != nil {
+		w.session.fail(err)
+		return err
+	}
+	if err := w.packer.add(ctx, &seg, sealed); err != nil {
+		w.session.fail(err)
+		return err
+	}
+	w.plain, w.chunks = w.plain[:0], w.chunks[:0]
+	return w.session.failure(nil)
+}
+
+// verify opens and decodes the segment that is about to be stored and compares it with what went in: a fault of memory, of the
+// processor or of a library must not become a backup that cannot be restored.
+func (w *Writer) verify(seg *pack.Segment, sealed []byte) error {
+	opened, err := w.sealer.Open(w.opened[:0], &w.packer.key, seg, sealed)
+	if err == nil {
+		w.opened = opened
+		w.check, err = w.decompressor.Decompress(w.check, seg.Codec, seg.Length, opened)
+	}
+	if err == nil && !bytes.Equal(w.check, w.plain) {
+		err = errors.New("it reads back as other bytes")
+	}
+	if err != nil {
+		return fmt.Errorf("verifying a segment before upload (is the memory of this machine sound?): %w", err)
+	}
+	return nil
+}

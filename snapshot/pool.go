@@ -1,0 +1,71 @@
+package snapshot
+
+import (
+	"context"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-backup/holdfast/repo"
+)
+
+// counters are what workers count. BytesScanned is for showing progress and may count some bytes twice.
+type counters struct {
+	read, scanned atomic.Uint64
+}
+
+// task is work for one goroutine of the pool, with its scanner.
+type task func(ctx context.Context, s *scanner) error
+
+// pool runs tasks on a number of workers. Each carries what it is given all the way from reading to sealed segments, so the work
+// scales with the workers. The first error ends them all.
+type pool struct {
+	group *errgroup.Group
+	ctx   context.Context
+	tasks chan task
+}
+
+func newPool(ctx context.Context, session *repo.Session, workers int, c *counters) (*pool, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	p := &pool{group: group, ctx: ctx, tasks: make(chan task)}
+	for range workers {
+		w, err := session.NewWriter(repo.Data)
+		if err != nil {
+			return nil, err
+		}
+		s := &scanner{data: w, counters: c}
+		group.Go(func() error { return p.work(s) })
+	}
+	return p, nil
+}
+
+func (p *pool) work(s *scanner) error {
+	for t := range p.tasks {
+		if err := p.ctx.Err(); err != nil {
+			continue // another one failed: drain
+		}
+		if err := t(p.ctx, s); err != nil {
+			return err
+		}
+	}
+	if p.ctx.Err() != nil {
+		return nil
+	}
+	return s.data.Flush(p.ctx)
+}
+
+// submit waits for a free worker. It fails when the pool's context has ended.
+func (p *pool) submit(t task) error {
+	select {
+	case p.tasks <- t:
+		return nil
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+}
+
+// wait lets the workers finish what was submitted, and store what they gathered.
+func (p *pool) wait() error {
+	close(p.tasks)
+	return p.group.Wait()
+}
