@@ -38,7 +38,8 @@ func OpenBox(dst []byte, s Suite, k *Key, purpose string, box, aad []byte) ([]by
 	return OpenUnit(dst, s, k, purpose, (*[SaltSize]byte)(box), box[SaltSize:], aad)
 }
 
-// SealUnit is SealBox with the salt handed back instead of put before the ciphertext: dst grows by len(plaintext) + TagSize.
+// SealUnit is SealBox with the salt handed back instead of put before the ciphertext: dst grows by len(plaintext) + TagSize, and
+// is not reallocated if it has that capacity. It panics if s is not valid.
 func SealUnit(dst []byte, s Suite, k *Key, purpose string, plaintext, aad []byte) (out []byte, salt [SaltSize]byte) {
 	rand.Read(salt[:])
 	return sealUnit(dst, s, k, purpose, &salt, plaintext, aad), salt

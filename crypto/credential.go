@@ -29,11 +29,11 @@ var ErrWrongCredential = errors.New("wrong password or key")
 type PassphraseCredential struct {
 	hidden
 	Argon2 Argon2 // the cost of new slots; all zero means DefaultArgon2
-	pw     *string
+	pw     veiled[string]
 }
 
 // Passphrase returns the credential for a password.
-func Passphrase(pw string) *PassphraseCredential { return &PassphraseCredential{pw: &pw} }
+func Passphrase(pw string) *PassphraseCredential { return &PassphraseCredential{pw: veil(&pw)} }
 
 func (*PassphraseCredential) slotKind() SlotKind { return PasswordSlot }
 func (*PassphraseCredential) fits([]byte) bool   { return true }
@@ -43,7 +43,7 @@ func (p *PassphraseCredential) parameters(salt *[SaltSize]byte) ([]byte, error) 
 	if cost == (Argon2{}) {
 		cost = DefaultArgon2()
 	}
-	if *p.pw == "" {
+	if *p.pw() == "" {
 		return nil, errors.New("the password is empty")
 	}
 	return cost.appendParameters(nil, salt), cost.validate()
@@ -54,7 +54,7 @@ func (p *PassphraseCredential) kek(params []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cost.key(*p.pw, &salt), nil
+	return cost.key(*p.pw(), &salt), nil
 }
 
 func (p *PassphraseCredential) seal(s Suite, params, plaintext []byte, bind *ID, salt *[SaltSize]byte) ([]byte, error) {
@@ -77,7 +77,7 @@ func (p *PassphraseCredential) open(s Suite, params, sealed []byte, bind *ID) ([
 type rawSecret struct {
 	hidden
 	kind   SlotKind
-	secret *Key
+	secret veiled[Key]
 }
 
 func (r *rawSecret) slotKind() SlotKind { return r.kind }
@@ -90,7 +90,7 @@ func (r *rawSecret) kek(params []byte) *Key {
 	if r.kind == RecoverySlot {
 		context = "holdfast v1 recovery key"
 	}
-	k := Derive(context, r.secret[:], params)
+	k := Derive(context, r.secret()[:], params)
 	return &k
 }
 
@@ -138,7 +138,7 @@ func recipientInfo(bind *ID) []byte { return append([]byte("holdfast v1 slot"), 
 // Identity is a private key that opens the slots made for its Recipient.
 type Identity struct {
 	hidden
-	priv *privateKey
+	priv veiled[privateKey]
 	pub  []byte
 	to   *Recipient
 }
@@ -153,7 +153,7 @@ func newIdentity(seed *Key) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Identity{priv: priv, pub: pub, to: to}, nil
+	return &Identity{priv: veil(priv), pub: pub, to: to}, nil
 }
 
 // Recipient returns the public half.
@@ -171,5 +171,5 @@ func (*Identity) slotKind() SlotKind        { return RecipientSlot }
 func (i *Identity) fits(params []byte) bool { return string(params) == string(i.pub) }
 
 func (i *Identity) open(_ Suite, _, sealed []byte, bind *ID) ([]byte, error) {
-	return i.priv.unwrap(recipientInfo(bind), sealed)
+	return i.priv().unwrap(recipientInfo(bind), sealed)
 }

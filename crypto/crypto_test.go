@@ -65,6 +65,12 @@ func TestBoxRoundTrip(t *testing.T) {
 	}
 }
 
+func TestSealNeedsASuite(t *testing.T) {
+	k := crypto.NewKey()
+	require.Panics(t, func() { crypto.SealBox(nil, 0, &k, "test", nil, nil) })
+	require.Panics(t, func() { crypto.SealUnit(nil, 3, &k, "test", nil, nil) })
+}
+
 func TestSessionKeys(t *testing.T) {
 	for _, s := range suites {
 		admin, _ := newRing(t, s)

@@ -53,7 +53,7 @@ func Derive(context string, material ...[]byte) Key {
 // Hasher computes the ids of chunks of one class. It is for one goroutine at a time; make one for each with Keyring.Hasher.
 type Hasher struct {
 	hidden
-	h   *blake3.Hasher
+	h   veiled[blake3.Hasher]
 	out [32]byte
 }
 
@@ -62,13 +62,14 @@ func newHasher(key *Key) (*Hasher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Hasher{h: h}, nil
+	return &Hasher{h: veil(h)}, nil
 }
 
 // Sum returns the id of the chunk p. It does not allocate.
 func (h *Hasher) Sum(p []byte) ID {
-	h.h.Reset()
-	h.h.Write(p)
-	h.h.Sum(h.out[:0])
+	b := h.h()
+	b.Reset()
+	b.Write(p)
+	b.Sum(h.out[:0])
 	return h.out
 }

@@ -12,8 +12,9 @@ import (
 // errSecret refuses to turn a secret into text.
 var errSecret = errors.New("crypto: a secret is not marshalled")
 
-// Key is a 32-byte secret. Every fmt verb and slog print it as "[key]", and it refuses to be marshalled as text or JSON. (An
-// unexported field of type Key is out of the reach of its methods when the struct around it is printed: keep a pointer instead.)
+// Key is a 32-byte secret. fmt and slog print it as "[key]", and it refuses to be marshalled as text or JSON. As an array it has
+// two gaps, which fmt leaves no way to close: the verbs %p and %w (vet refuses them), and an unexported field of type Key or *Key
+// when the struct around it is printed (give that struct a Format method).
 type Key [32]byte
 
 // NewKey returns 32 random bytes.
@@ -37,6 +38,12 @@ func (Key) LogValue() slog.Value { return slog.StringValue("[key]") }
 
 // MarshalText fails.
 func (Key) MarshalText() ([]byte, error) { return nil, errSecret }
+
+// veiled holds a secret where no printer follows: methods of unexported fields are never called, pointers in them may be
+// followed, but a func prints as an address.
+type veiled[T any] func() *T
+
+func veil[T any](v *T) veiled[T] { return func() *T { return v } }
 
 // hidden is embedded in structs that hold secrets, so that they print as a placeholder and are not marshalled.
 type hidden struct{}

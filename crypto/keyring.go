@@ -32,10 +32,9 @@ type PublicKeys struct {
 // and never printed.
 type Keyring struct {
 	hidden
-	s *secrets
+	s veiled[secrets]
 }
 
-// secrets are behind a pointer, so that printing a struct with a Keyring in an unexported field shows an address at most.
 type secrets struct {
 	role   Role
 	suite  Suite // of the slot, until bound
@@ -89,7 +88,7 @@ func NewKeyring(suite Suite) (*Keyring, PublicKeys, error) {
 
 func newRing(s *secrets) *Keyring {
 	s.sign = ed25519.NewKeyFromSeed(s.seed[:])
-	return &Keyring{s: s}
+	return &Keyring{s: veil(s)}
 }
 
 // Restrict returns a keyring with a fresh actor and only the keys of role r; Restrict(Admin) makes another admin. Only an admin
@@ -98,29 +97,29 @@ func (k *Keyring) Restrict(r Role) (*Keyring, error) {
 	if !r.Valid() {
 		return nil, fmt.Errorf("restricting a keyring: unknown %s", r)
 	}
-	if k.s.role != Admin {
-		return nil, fmt.Errorf("restricting a keyring: %w", &NoKeyError{What: "admin keys", Role: k.s.role})
+	if k.s().role != Admin {
+		return nil, fmt.Errorf("restricting a keyring: %w", &NoKeyError{What: "admin keys", Role: k.s().role})
 	}
 	h := holdings(r)
-	s := &secrets{role: r, suite: k.s.suite, seed: NewKey()}
+	s := &secrets{role: r, suite: k.s().suite, seed: NewKey()}
 	if h.id {
-		s.id = k.s.id
+		s.id = k.s().id
 	}
 	if h.cut {
-		s.cut = k.s.cut
+		s.cut = k.s().cut
 	}
 	if h.mapID {
-		key := mapIDKey(k.s.id)
+		key := mapIDKey(k.s().id)
 		s.mapID = &key
 	}
-	for _, e := range k.s.epochs {
+	for _, e := range k.s().epochs {
 		if !h.private {
 			e.data, e.meta = nil, nil
 		}
 		s.epochs = append(s.epochs, e)
 	}
 	n := newRing(s)
-	n.s.bound.Store(k.s.bound.Load())
+	n.s().bound.Store(k.s().bound.Load())
 	return n, nil
 }
 
@@ -158,7 +157,7 @@ func (k *Keyring) Bind(domain [16]byte, suite Suite, pub PublicKeys) error {
 	if b.meta, err = bindPublic(pub.Meta, e.meta); err != nil {
 		return fmt.Errorf("binding a keyring: META key: %w", err)
 	}
-	k.s.bound.Store(b)
+	k.s().bound.Store(b)
 	return nil
 }
 
@@ -176,11 +175,11 @@ func bindPublic(pub []byte, priv *privateKey) (hpke.PublicKey, error) {
 }
 
 // Role returns whose keys these are.
-func (k *Keyring) Role() Role { return k.s.role }
+func (k *Keyring) Role() Role { return k.s().role }
 
 // Domain returns the domain that the keyring is bound to; zero before Bind.
 func (k *Keyring) Domain() [16]byte {
-	if b := k.s.bound.Load(); b != nil {
+	if b := k.s().bound.Load(); b != nil {
 		return b.domain
 	}
 	return [16]byte{}
@@ -188,18 +187,18 @@ func (k *Keyring) Domain() [16]byte {
 
 // Suite returns the suite for sealing in the repository; before Bind, that of the slot.
 func (k *Keyring) Suite() Suite {
-	if b := k.s.bound.Load(); b != nil {
+	if b := k.s().bound.Load(); b != nil {
 		return b.suite
 	}
-	return k.s.suite
+	return k.s().suite
 }
 
 // Epoch returns the current epoch; before Bind, the last one that the keyring holds keys of.
 func (k *Keyring) Epoch() uint32 {
-	if b := k.s.bound.Load(); b != nil {
+	if b := k.s().bound.Load(); b != nil {
 		return b.epoch
 	}
-	return k.s.epochs[len(k.s.epochs)-1].epoch
+	return k.s().epochs[len(k.s().epochs)-1].epoch
 }
 
 // Hasher returns a new Hasher for chunks of class c, or a *NoKeyError.
@@ -207,11 +206,11 @@ func (k *Keyring) Hasher(c Class) (*Hasher, error) {
 	switch {
 	case !c.Valid():
 		return nil, fmt.Errorf("hashing chunks: unknown %s", c)
-	case k.s.id != nil:
-		key := idKey(k.s.id, c)
+	case k.s().id != nil:
+		key := idKey(k.s().id, c)
 		return newHasher(&key)
-	case c == Map && k.s.mapID != nil:
-		return newHasher(k.s.mapID)
+	case c == Map && k.s().mapID != nil:
+		return newHasher(k.s().mapID)
 	}
 	return nil, k.lacks("id key of class " + c.String())
 }
@@ -221,10 +220,10 @@ func mapIDKey(id *Key) Key       { return idKey(id, Map) }
 
 // ChunkerSecret returns the secret that chunkers of this domain cut by, or a *NoKeyError.
 func (k *Keyring) ChunkerSecret() (*[32]byte, error) {
-	if k.s.cut == nil {
+	if k.s().cut == nil {
 		return nil, k.lacks("chunker secret")
 	}
-	key := Derive("holdfast v1 chunker", k.s.cut[:])
+	key := Derive("holdfast v1 chunker", k.s().cut[:])
 	return (*[32]byte)(&key), nil
 }
 
@@ -238,39 +237,39 @@ func (k *Keyring) MapKey(epoch uint32) (*Key, error) {
 }
 
 func (k *Keyring) epoch(n uint32) (*epochKeys, error) {
-	for i := range k.s.epochs {
-		if k.s.epochs[i].epoch == n {
-			return &k.s.epochs[i], nil
+	for i := range k.s().epochs {
+		if k.s().epochs[i].epoch == n {
+			return &k.s().epochs[i], nil
 		}
 	}
 	return nil, k.lacks(fmt.Sprintf("keys of epoch %d", n))
 }
 
-func (k *Keyring) lacks(what string) error { return &NoKeyError{What: what, Role: k.s.role} }
+func (k *Keyring) lacks(what string) error { return &NoKeyError{What: what, Role: k.s().role} }
 
 var errUnbound = errors.New("the keyring is not bound to a repository")
 
 // SourceID returns what equal sources have in common in the ledger, without telling their names to others; or a *NoKeyError.
 func (k *Keyring) SourceID(names ...[]byte) (ID, error) {
-	if k.s.id == nil {
+	if k.s().id == nil {
 		return ID{}, k.lacks("K_id")
 	}
 	var b []byte
 	for _, n := range names {
 		b = wire.AppendBytes(b, n)
 	}
-	return ID(Derive("holdfast v1 source", k.s.id[:], b)), nil
+	return ID(Derive("holdfast v1 source", k.s().id[:], b)), nil
 }
 
 // StateKey returns a key for sealing local state that belongs to this slot. Different purposes give unrelated keys.
 func (k *Keyring) StateKey(purpose string) Key {
-	return Derive("holdfast v1 local state "+purpose, k.s.seed[:])
+	return Derive("holdfast v1 local state "+purpose, k.s().seed[:])
 }
 
 // Actor returns who Sign signs as.
-func (k *Keyring) Actor() Actor { return Actor{Public: [32]byte(k.s.sign[32:])} }
+func (k *Keyring) Actor() Actor { return Actor{Public: [32]byte(k.s().sign[32:])} }
 
 // Sign signs msg for one purpose. Contexts are constants of the format without a zero byte.
 func (k *Keyring) Sign(context string, msg []byte) [64]byte {
-	return [64]byte(ed25519.Sign(k.s.sign, signedBytes(context, msg)))
+	return [64]byte(ed25519.Sign(k.s().sign, signedBytes(context, msg)))
 }

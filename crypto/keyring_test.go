@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestRestrictNeedsAdmin(t *testing.T) {
@@ -154,4 +155,34 @@ func TestParseNames(t *testing.T) {
 		_, err = crypto.ParseID(bad)
 		require.Error(t, err, bad)
 	}
+}
+
+// One keyring serves many goroutines, also while it is bound again.
+func TestKeyringConcurrently(t *testing.T) {
+	k, pub := newRing(t, crypto.AES256GCM)
+	_, e, err := k.NewSessionKey(crypto.Data)
+	require.NoError(t, err)
+	domain := k.Domain()
+	var g errgroup.Group
+	for i := range 8 {
+		g.Go(func() error {
+			if i == 0 {
+				return k.Bind(domain, crypto.AES256GCM, pub)
+			}
+			if _, err := k.OpenSessionKey(crypto.Data, &e); err != nil {
+				return err
+			}
+			if _, _, err := k.NewSessionKey(crypto.Meta); err != nil {
+				return err
+			}
+			h, err := k.Hasher(crypto.Data)
+			if err != nil {
+				return err
+			}
+			h.Sum([]byte("p"))
+			sig := k.Sign("c", nil)
+			return k.Actor().Verify("c", nil, sig[:])
+		})
+	}
+	require.NoError(t, g.Wait())
 }

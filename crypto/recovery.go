@@ -25,7 +25,7 @@ func NewRecovery() (text string, c *Recovery) {
 	return formatRecovery(&k), newRecovery(&k)
 }
 
-func newRecovery(k *Key) *Recovery { return &Recovery{rawSecret{kind: RecoverySlot, secret: k}} }
+func newRecovery(k *Key) *Recovery { return &Recovery{rawSecret{kind: RecoverySlot, secret: veil(k)}} }
 
 // ParseRecovery reads what NewRecovery printed. Case, white space and dashes do not matter, O reads as 0, I and L as 1. A wrong
 // or swapped character is found by a 40-bit checksum. Errors do not repeat the key.

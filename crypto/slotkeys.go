@@ -19,7 +19,7 @@ const (
 
 // appendKeys appends the plaintext of a slot: all keys of k in the order of their tags.
 func (k *Keyring) appendKeys(b []byte) []byte {
-	s := k.s
+	s := k.s()
 	b = appendKey(b, tagID, s.id)
 	b = appendKey(b, tagCut, s.cut)
 	b = appendKey(b, tagMapID, s.mapID)

@@ -26,7 +26,7 @@ func NewKeyFile() (text []byte, c *KeyFile) {
 	return writeText(keyFilePrefix, k[:]), newKeyFile(&k)
 }
 
-func newKeyFile(k *Key) *KeyFile { return &KeyFile{rawSecret{kind: KeyFileSlot, secret: k}} }
+func newKeyFile(k *Key) *KeyFile { return &KeyFile{rawSecret{kind: KeyFileSlot, secret: veil(k)}} }
 
 // ParseKeyFile reads the text of a key file. White space around it is ignored. Errors do not repeat the text.
 func ParseKeyFile[T string | []byte](text T) (*KeyFile, error) {
