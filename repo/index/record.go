@@ -1,0 +1,195 @@
+package index
+
+import (
+	"encoding/binary"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/pack"
+)
+
+// A run is a file with these parts. Numbers are little-endian, except that ids are kept as they are.
+//
+//	header     one block
+//	packs      records of packs
+//	keys       n+1 offsets u32, then n key entries as in packs
+//	files      names of the index files that the run was made of
+//	segments   records of the segments of each pack, in blocks
+//	entries    records of chunks, sorted by id, in blocks
+//	shards     for each part of the id space: where its entries begin, and its filter
+//	blocks     for each block of entries: the start of its first id, and its tag
+//	tags       for each block of segments: its tag
+//	filters    fingerprints, for each shard
+//
+// A tag is 8 bytes of a keyed hash. The header has hashes of itself and of all parts but segments, entries and filters.
+const (
+	sectionPacks = iota
+	sectionKeys
+	sectionFiles
+	sectionSegments
+	sectionEntries
+	sectionShards
+	sectionBlocks
+	sectionTags
+	sectionFilters
+	sections
+)
+
+// Sizes in bytes.
+const (
+	blockSize     = 4096
+	entrySize     = 32
+	segmentSize   = 64
+	packSize      = 80
+	nameSize      = 48
+	shardSize     = 48
+	blockInfoSize = 16
+	tagSize       = 8
+
+	perBlock     = blockSize / entrySize
+	segsPerBlock = blockSize / segmentSize
+)
+
+// noFile is the file of packs that were added without one.
+const noFile = ^uint32(0)
+
+// prefix is the part of an id that runs keep, as two big-endian numbers.
+type prefix struct{ hi, lo uint64 }
+
+func prefixOf(id *crypto.ID) prefix {
+	return prefix{binary.BigEndian.Uint64(id[:]), binary.BigEndian.Uint64(id[8:])}
+}
+
+func (p prefix) less(q prefix) bool { return p.hi < q.hi || p.hi == q.hi && p.lo < q.lo }
+
+// entry says where a chunk is.
+type entry struct {
+	prefix
+	pack    uint32 // number in the run
+	segment uint32 // number in the pack
+	offset  uint32 // in the segment's plaintext
+	length  uint32
+}
+
+func (e *entry) less(f *entry) bool {
+	if e.prefix != f.prefix {
+		return e.prefix.less(f.prefix)
+	}
+	if e.pack != f.pack {
+		return e.pack < f.pack
+	}
+	return e.segment < f.segment || e.segment == f.segment && e.offset < f.offset
+}
+
+func (e *entry) put(b []byte) {
+	_ = b[entrySize-1]
+	binary.BigEndian.PutUint64(b, e.hi)
+	binary.BigEndian.PutUint64(b[8:], e.lo)
+	binary.LittleEndian.PutUint32(b[16:], e.pack)
+	binary.LittleEndian.PutUint32(b[20:], e.segment)
+	binary.LittleEndian.PutUint32(b[24:], e.offset)
+	binary.LittleEndian.PutUint32(b[28:], e.length)
+}
+
+func getPrefix(b []byte) prefix {
+	_ = b[15]
+	return prefix{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}
+
+func getEntry(b []byte) entry {
+	_ = b[entrySize-1]
+	return entry{
+		prefix: getPrefix(b),
+		pack:   binary.LittleEndian.Uint32(b[16:]), segment: binary.LittleEndian.Uint32(b[20:]),
+		offset: binary.LittleEndian.Uint32(b[24:]), length: binary.LittleEndian.Uint32(b[28:]),
+	}
+}
+
+// segmentRecord says where a segment is, and how to open it.
+type segmentRecord struct {
+	offset uint32 // in the pack
+	stored uint32
+	length uint32
+	key    uint32 // number in the run, or in a pack in memory
+	codec  pack.Codec
+	salt   [crypto.SaltSize]byte
+}
+
+func (s *segmentRecord) put(b []byte) {
+	clear(b[:segmentSize])
+	binary.LittleEndian.PutUint32(b, s.offset)
+	binary.LittleEndian.PutUint32(b[4:], s.stored)
+	binary.LittleEndian.PutUint32(b[8:], s.length)
+	binary.LittleEndian.PutUint32(b[12:], s.key)
+	b[16] = byte(s.codec)
+	copy(b[32:segmentSize], s.salt[:])
+}
+
+func getSegment(b []byte) segmentRecord {
+	_ = b[segmentSize-1]
+	return segmentRecord{
+		offset: binary.LittleEndian.Uint32(b), stored: binary.LittleEndian.Uint32(b[4:]), length: binary.LittleEndian.Uint32(b[8:]),
+		key: binary.LittleEndian.Uint32(b[12:]), codec: pack.Codec(b[16]), salt: [crypto.SaltSize]byte(b[32:64]),
+	}
+}
+
+// packRecord describes a pack of a run.
+type packRecord struct {
+	name     Name
+	size     uint32
+	first    uint32 // number of its first segment in the run
+	segments uint32
+	chunks   uint32
+	file     uint32 // number in the run of the index file that lists it, or noFile
+	class    crypto.Class
+	length   uint64 // bytes of plaintext
+}
+
+func (p *packRecord) put(b []byte) {
+	clear(b[:packSize])
+	p.name.put(b)
+	binary.LittleEndian.PutUint32(b[48:], p.size)
+	binary.LittleEndian.PutUint32(b[52:], p.first)
+	binary.LittleEndian.PutUint32(b[56:], p.segments)
+	binary.LittleEndian.PutUint32(b[60:], p.chunks)
+	binary.LittleEndian.PutUint32(b[64:], p.file)
+	b[68] = byte(p.class)
+	binary.LittleEndian.PutUint64(b[72:], p.length)
+}
+
+func getPack(b []byte) packRecord {
+	_ = b[packSize-1]
+	return packRecord{
+		name: getName(b), size: binary.LittleEndian.Uint32(b[48:]), first: binary.LittleEndian.Uint32(b[52:]),
+		segments: binary.LittleEndian.Uint32(b[56:]), chunks: binary.LittleEndian.Uint32(b[60:]),
+		file: binary.LittleEndian.Uint32(b[64:]), class: crypto.Class(b[68]), length: binary.LittleEndian.Uint64(b[72:]),
+	}
+}
+
+func (n *Name) put(b []byte) {
+	copy(b[:16], n.Session[:])
+	copy(b[16:nameSize], n.Hash[:])
+}
+
+func getName(b []byte) Name { return Name{Session: [16]byte(b[:16]), Hash: crypto.ID(b[16:nameSize])} }
+
+// records describes the segments of p, and appends its chunks to entries as pack number n; keyNumber gives the number of
+// each of its keys.
+func (p *Pack) records(n uint32, keyNumber func(place int) uint32, entries []entry) (packRecord, []segmentRecord, []entry) {
+	rec := packRecord{name: p.Name, size: p.Size, segments: uint32(len(p.Segments)), class: p.Class, file: noFile}
+	segs := make([]segmentRecord, len(p.Segments))
+	at := p.BodyOffset
+	for i := range p.Segments {
+		s := &p.Segments[i]
+		segs[i] = segmentRecord{offset: at, stored: s.Stored, length: s.Length, key: keyNumber(int(s.Key)), codec: s.Codec, salt: s.Salt}
+		at += s.Stored
+		offset := uint32(0)
+		for j := range s.Chunks {
+			c := &s.Chunks[j]
+			entries = append(entries, entry{prefixOf(&c.ID), n, uint32(i), offset, c.Length})
+			offset += c.Length
+		}
+		rec.chunks += uint32(len(s.Chunks))
+		rec.length += uint64(s.Length)
+	}
+	return rec, segs, entries
+}

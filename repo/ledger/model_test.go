@@ -1,0 +1,339 @@
+package ledger
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+)
+
+// model is the plainest reading of the rules: it keeps the valid entries and answers every question by going through them.
+type model struct {
+	admin crypto.Actor
+	valid []event
+}
+
+type event struct {
+	by   crypto.Actor
+	body Body
+}
+
+func (m *model) role(a crypto.Actor) (role crypto.Role, slot SlotID, admitted, removed bool) {
+	if a == m.admin {
+		role, admitted = crypto.Admin, true
+	}
+	for _, e := range m.valid {
+		if k, ok := e.body.(*Key); ok && k.Actor == a {
+			role, slot, admitted = k.Role, k.Slot, true
+			removed = k.Op == Remove
+		}
+	}
+	return role, slot, admitted, removed
+}
+
+// session says who opened a session and whether nothing has ended it.
+func (m *model) session(id SessionID) (owner crypto.Actor, known, live bool) {
+	for _, e := range m.valid {
+		switch b := e.body.(type) {
+		case *Open:
+			if b.Session == id {
+				owner, known, live = e.by, true, true
+			}
+			live = live && !slices.Contains(b.Adopts, id)
+		case *Commit:
+			live = live && b.Session != id
+		case *Close:
+			live = live && b.Session != id
+		case *Revoke:
+			live = live && b.Session != id
+		case *Key:
+			live = live && !(b.Op == Remove && b.Actor == owner)
+		}
+	}
+	return owner, known, live
+}
+
+func (m *model) owns(a crypto.Actor, id SessionID) bool {
+	owner, _, live := m.session(id)
+	return live && owner == a
+}
+
+func (m *model) covers(id, other SessionID) bool {
+	if id == other {
+		return true
+	}
+	for _, e := range m.valid {
+		if o, ok := e.body.(*Open); ok && o.Session == id {
+			return slices.ContainsFunc(o.Adopts, func(a SessionID) bool { return m.covers(a, other) })
+		}
+	}
+	return false
+}
+
+func (m *model) snapshot(id crypto.ID) (known, live bool) {
+	for _, e := range m.valid {
+		switch b := e.body.(type) {
+		case *Commit:
+			if b.Snapshot == id && !id.IsZero() {
+				known, live = true, true
+			}
+		case *Forget:
+			live = live && !slices.Contains(b.Snapshots, id)
+		}
+	}
+	return known, live
+}
+
+func (m *model) admins(among []*crypto.Keyring) int {
+	n := 0
+	for _, r := range among {
+		if role, _, admitted, removed := m.role(r.Actor()); admitted && !removed && role == crypto.Admin {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) accepts(by crypto.Actor, body Body, rings []*crypto.Keyring) bool {
+	role, _, _, removed := m.role(by)
+	a, w, c := role == crypto.Admin, role == crypto.Writer, role == crypto.Collector
+	if removed {
+		return false
+	}
+	switch b := body.(type) {
+	case *Open:
+		_, known, _ := m.session(b.Session)
+		return (a || w || c) && !known && !slices.ContainsFunc(b.Adopts, func(id SessionID) bool { return !m.owns(by, id) })
+	case *Commit:
+		known, _ := m.snapshot(b.Snapshot)
+		return (a || w) && m.owns(by, b.Session) && !known &&
+			!slices.ContainsFunc(b.IndexFiles, func(f IndexFile) bool { return !m.covers(b.Session, f.Session) })
+	case *Close:
+		return (a || w || c) && m.owns(by, b.Session)
+	case *Revoke:
+		_, _, live := m.session(b.Session)
+		return (a || c) && live
+	case *Forget:
+		return (a || c) && !slices.ContainsFunc(b.Snapshots, func(id crypto.ID) bool { _, live := m.snapshot(id); return !live })
+	case *Tags:
+		_, live := m.snapshot(b.Snapshot)
+		return (a || w) && live
+	case *Features:
+		return a
+	case *Key:
+		role, slot, admitted, gone := m.role(b.Actor)
+		if b.Op == Admit {
+			return a && !admitted
+		}
+		return a && admitted && !gone && role == b.Role && slot == b.Slot && (role != crypto.Admin || m.admins(rings) > 1)
+	}
+	return false
+}
+
+// compare holds the state's views against the valid entries.
+func (m *model) compare(t *testing.T, s *State, rings []*crypto.Keyring) {
+	var live []SessionID
+	var index []IndexFile
+	var snaps []crypto.ID
+	tags, facts := map[crypto.ID][]string{}, map[crypto.ID][]byte{}
+	for _, e := range m.valid {
+		switch b := e.body.(type) {
+		case *Open:
+			if _, _, ok := m.session(b.Session); ok {
+				live = append(live, b.Session)
+			}
+		case *Commit:
+			index = append(index, b.IndexFiles...)
+			if _, ok := m.snapshot(b.Snapshot); ok {
+				snaps = append(snaps, b.Snapshot)
+				facts[b.Snapshot] = b.Facts
+			}
+		case *Tags:
+			tags[b.Snapshot] = b.Tags
+		}
+	}
+	var gotLive []SessionID
+	for _, o := range s.LiveSessions() {
+		gotLive = append(gotLive, o.ID)
+	}
+	require.Equal(t, live, gotLive)
+	require.Equal(t, index, s.IndexFiles())
+	require.Len(t, set(s.IndexFiles()), len(index), "no index file is live twice")
+	var gotSnaps []crypto.ID
+	for _, v := range s.Snapshots() {
+		gotSnaps = append(gotSnaps, v.ID)
+		require.Equal(t, facts[v.ID], v.Facts)
+		require.Equal(t, tags[v.ID], v.Tags)
+	}
+	require.Equal(t, snaps, gotSnaps)
+	for _, r := range rings {
+		role, slot, admitted, removed := m.role(r.Actor())
+		got, ok := s.Actor(r.Actor().ID())
+		require.Equal(t, admitted, ok)
+		if ok {
+			require.Equal(t, role, got.Role)
+			require.Equal(t, slot, got.Slot)
+			require.Equal(t, removed, got.RemovedAt != 0)
+		}
+	}
+}
+
+// generator draws bodies from small pools, and leans towards what exists, so that most rules are met from both sides.
+type generator struct {
+	*rand.Rand
+	rings []*crypto.Keyring
+	state *State
+}
+
+func (g *generator) session() SessionID {
+	if live := g.state.LiveSessions(); len(live) > 0 && g.IntN(4) > 0 {
+		return live[g.IntN(len(live))].ID
+	}
+	return sid(byte(1 + g.IntN(60)))
+}
+
+func (g *generator) snapshot() crypto.ID {
+	if live := g.state.Snapshots(); len(live) > 0 && g.IntN(2) > 0 {
+		return live[g.IntN(len(live))].ID
+	}
+	return snap(byte(1 + g.IntN(40)))
+}
+
+// author is mostly one who may: the owner of the session or else an admin.
+func (g *generator) author(body Body) *crypto.Keyring {
+	var id SessionID
+	switch b := body.(type) {
+	case *Commit:
+		id = b.Session
+	case *Close:
+		id = b.Session
+	case *Open:
+		if len(b.Adopts) > 0 {
+			id = b.Adopts[0]
+		}
+	case *Key, *Features, *Revoke, *Forget, *Tags:
+		if g.IntN(2) == 0 {
+			return g.rings[0]
+		}
+	}
+	if o, ok := g.state.Session(id); ok && g.IntN(8) > 0 {
+		for _, r := range g.rings {
+			if r.Actor().ID() == o.Actor {
+				return r
+			}
+		}
+	}
+	return g.rings[g.IntN(len(g.rings))]
+}
+
+func (g *generator) letter() string { return string(rune('a' + g.IntN(26))) }
+
+func (g *generator) body() Body {
+	switch g.IntN(32) {
+	case 0, 1, 2, 3, 4, 5, 6, 7:
+		return g.open()
+	case 8, 9, 10, 11, 12, 13:
+		return g.commit()
+	case 14:
+		return &Close{Session: g.session(), Reason: "r"}
+	case 15, 16:
+		return &Revoke{Session: g.session()}
+	case 17, 18, 19:
+		f := &Forget{Snapshots: []crypto.ID{g.snapshot()}}
+		if id := g.snapshot(); id != f.Snapshots[0] && g.IntN(3) == 0 {
+			f.Snapshots = append(f.Snapshots, id)
+		}
+		return f
+	case 20, 21, 22, 23:
+		return &Tags{Snapshot: g.snapshot(), Tags: []string{g.letter()}}
+	case 24:
+		return &Features{Add: FeatureSets{Read: []string{g.letter()}}}
+	}
+	return g.key()
+}
+
+func (g *generator) open() Body {
+	o := &Open{Session: sid(byte(1 + g.IntN(60))), Host: "h"}
+	for range g.IntN(3) {
+		if id := g.session(); id != o.Session && !slices.Contains(o.Adopts, id) && g.IntN(2) == 0 {
+			o.Adopts = append(o.Adopts, id)
+		}
+	}
+	return o
+}
+
+func (g *generator) commit() Body {
+	c := &Commit{Session: g.session()}
+	if g.IntN(4) > 0 {
+		c.Snapshot, c.Facts = snap(byte(1+g.IntN(40))), []byte{byte(g.Uint32()), 1}
+	}
+	folders := append(g.state.Covers(c.Session), c.Session)
+	for i := range g.IntN(4) {
+		folder := folders[g.IntN(len(folders))]
+		if g.IntN(10) == 0 {
+			folder = g.session()
+		}
+		c.IndexFiles = append(c.IndexFiles, file(folder[0], byte(i)))
+	}
+	return c
+}
+
+func (g *generator) key() Body {
+	ring := g.rings[g.IntN(len(g.rings))]
+	k := &Key{Op: Admit, Role: ring.Role(), Actor: ring.Actor(), Slot: SlotID{byte(g.IntN(2))}}
+	if a, ok := g.state.Actor(ring.Actor().ID()); ok && g.IntN(4) == 0 {
+		k.Op, k.Role = Remove, a.Role
+		if g.IntN(3) > 0 {
+			k.Slot = a.Slot
+		}
+	}
+	return k
+}
+
+func TestAgainstModel(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	valid, void := map[Type]int{}, map[Type]int{}
+	for range 8 {
+		c := newChain(t)
+		rings := []*crypto.Keyring{c.admin}
+		for _, role := range []crypto.Role{crypto.Admin, crypto.Writer, crypto.Writer, crypto.Writer, crypto.Collector, crypto.Reader} {
+			ring, err := c.admin.Restrict(role)
+			require.NoError(t, err)
+			rings = append(rings, ring)
+		}
+		m := &model{admin: c.admin.Actor()}
+		g := &generator{Rand: rng, rings: rings, state: c.state}
+		for range 200 {
+			body := g.body()
+			by := g.author(body)
+			n, last := c.state.Head()
+			b, err := New(by, body, n, last, int64(n))
+			require.NoError(t, err)
+			if _, _, admitted, _ := m.role(by.Actor()); !admitted {
+				require.ErrorIs(t, c.state.Apply(b), ErrActor)
+				continue
+			}
+			want := m.accepts(by.Actor(), body, rings)
+			require.Equal(t, want, c.state.Check(by.Actor().ID(), body) == nil)
+			why := c.apply(b)
+			require.Equal(t, want, why == "", "entry %d, %v: %s", n, body.Type(), why)
+			if want {
+				m.valid = append(m.valid, event{by.Actor(), body})
+				valid[body.Type()]++
+			} else {
+				void[body.Type()]++
+			}
+		}
+		m.compare(t, c.state, rings)
+		require.Equal(t, c.state, c.replay(c.admin))
+		require.Equal(t, publicOf(c.state), publicOf(c.replay(nil)))
+	}
+	t.Logf("valid %v, void %v", valid, void)
+	require.Len(t, valid, 8, "every type but GENESIS was valid at least once")
+}

@@ -1,0 +1,112 @@
+package ledger
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+)
+
+// update applies a valid entry. It cannot fail: a sealed part that does not open leaves its fields empty.
+func (s *State) update(e *Entry, body Body) {
+	switch b := body.(type) {
+	case *Open:
+		s.open(e, b)
+	case *Commit:
+		s.commit(e, b)
+	case *Close:
+		s.end(b.Session, Closed, e.N)
+	case *Revoke:
+		s.end(b.Session, Revoked, e.N)
+	case *Forget:
+		for _, id := range b.Snapshots {
+			s.change(id, func(snap *Snapshot) { snap.ForgottenAt, snap.Facts = e.N, nil })
+		}
+	case *Tags:
+		opened := s.unseal(e, b)
+		s.change(b.Snapshot, func(snap *Snapshot) { snap.TagsAt, snap.Tags, snap.TagsOpened = e.N, b.Tags, opened })
+	case *Key:
+		s.key(e, b)
+	case *Features:
+		s.features.Read = union(s.features.Read, b.Add.Read)
+		s.features.Write = union(s.features.Write, b.Add.Write)
+		s.features.Collect = union(s.features.Collect, b.Add.Collect)
+	}
+}
+
+// unseal fills the sealed fields of body if the key is held, and notes the entry as flawed if they are not what they should be.
+func (s *State) unseal(e *Entry, body Body) bool {
+	err := e.Unseal(s.opener, body)
+	if err != nil && !errors.Is(err, ErrNoKey) {
+		s.flaws = append(s.flaws, Flaw{N: e.N, Err: err})
+	}
+	return err == nil
+}
+
+func (s *State) open(e *Entry, o *Open) {
+	opened := s.unseal(e, o)
+	for _, id := range o.Adopts {
+		s.end(id, Adopted, e.N)
+	}
+	s.sessions[o.Session] = &Session{
+		ID: o.Session, Actor: e.Actor, OpenedAt: e.N, Open: e.Hash(), Time: e.Time, Adopts: o.Adopts,
+		Unsealed: opened, Kind: o.Kind, Host: o.Host, Source: o.Source, Program: o.Program,
+	}
+	s.live[o.Session] = struct{}{}
+}
+
+func (s *State) commit(e *Entry, c *Commit) {
+	s.end(c.Session, Committed, e.N)
+	s.index = append(s.index, c.IndexFiles...)
+	if c.Snapshot.IsZero() {
+		return
+	}
+	s.unseal(e, c)
+	s.places[c.Snapshot] = len(s.snapshots)
+	s.snapshots = append(s.snapshots, &Snapshot{
+		ID: c.Snapshot, CommittedAt: e.N, Session: c.Session, Actor: e.Actor, Time: e.Time, Facts: c.Facts,
+	})
+}
+
+func (s *State) end(id SessionID, how End, n uint64) {
+	session := *s.sessions[id]
+	session.End, session.EndedAt = how, n
+	s.sessions[id] = &session
+	delete(s.live, id)
+}
+
+func (s *State) change(id crypto.ID, f func(*Snapshot)) {
+	place := s.places[id]
+	snap := *s.snapshots[place]
+	f(&snap)
+	s.snapshots[place] = &snap
+}
+
+func (s *State) key(e *Entry, k *Key) {
+	s.unseal(e, k)
+	id := k.Actor.ID()
+	if k.Op == Admit {
+		s.admit(&Actor{Actor: k.Actor, ID: id, Role: k.Role, Slot: k.Slot, Label: k.Label, AdmittedAt: e.N})
+		return
+	}
+	actor := *s.actors[id]
+	actor.RemovedAt = e.N
+	s.actors[id] = &actor
+	for session := range s.live {
+		if s.sessions[session].Actor == id {
+			s.end(session, Removed, e.N)
+		}
+	}
+}
+
+func (s *State) admit(a *Actor) {
+	s.actors[a.ID] = a
+	s.admitted = append(s.admitted, a.ID)
+}
+
+// union returns the ascending union of two ascending sets, in new memory.
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
