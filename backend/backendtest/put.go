@@ -127,15 +127,15 @@ func testReplaceIsAtomic(t *testing.T, s backend.Store) {
 }
 
 func testIfAbsent(t *testing.T, s backend.Store) {
-	require.NoError(t, backend.PutBytes(t.Context(), s, "log/0", data(10, 1), ifAbsent))
-	err := backend.PutBytes(t.Context(), s, "log/0", data(10, 2), ifAbsent)
+	require.NoError(t, backend.PutBytes(t.Context(), s, "once/0", data(10, 1), ifAbsent))
+	err := backend.PutBytes(t.Context(), s, "once/0", data(10, 2), ifAbsent)
 	require.ErrorIs(t, err, fs.ErrExist)
 	require.True(t, backend.IsPermanent(err))
-	require.ErrorContains(t, err, "log/0")
-	err = backend.PutBytes(t.Context(), s, "log/0", data(10, 1), ifAbsent)
+	require.ErrorContains(t, err, "once/0")
+	err = backend.PutBytes(t.Context(), s, "once/0", data(10, 1), ifAbsent)
 	require.ErrorIs(t, err, fs.ErrExist, "equal bytes are no excuse")
-	requireObject(t, s, "log/0", data(10, 1))
-	requireKeys(t, s, "", "log/0")
+	requireObject(t, s, "once/0", data(10, 1))
+	requireKeys(t, s, "", "once/0")
 }
 
 // testIfAbsentRace lets 16 writers create each of some objects: one wins, and its bytes are there.

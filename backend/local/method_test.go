@@ -31,6 +31,7 @@ func TestConformance(t *testing.T) {
 	}
 	for name, m := range methods {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait for the disk
 			backendtest.Run(t, func(t *testing.T) backend.Store { return openMethod(t, t.TempDir(), m) })
 		})
 	}

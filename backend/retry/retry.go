@@ -8,11 +8,13 @@
 // A try that fails may still have been carried out. Two results of a later try are therefore taken for success: that
 // the object of a Put with IfAbsent exists, if it holds the very bytes that were to be stored, and that the object of a
 // Delete is missing. If another writer stored equal bytes under the same key at the same moment, both succeed; what
-// must have a single winner has to differ from writer to writer.
+// must have a single winner has to differ from writer to writer. And a reader that goes on takes the object to be the
+// same as before: one that is replaced while it is read gives a mixture.
 package retry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -116,8 +118,11 @@ func (s *Store) do(ctx context.Context, op backend.Op, key string, try func(fail
 // pause waits after the given number of failures in a row, the last of which was err. It returns an error, err itself if
 // there is no better one, when there is to be no other try.
 func (s *Store) pause(ctx context.Context, op backend.Op, key string, failures int, err error) error {
-	if backend.IsPermanent(err) || ctx.Err() != nil {
+	switch cerr := ctx.Err(); {
+	case backend.IsPermanent(err) || errors.Is(err, cerr):
 		return err
+	case cerr != nil:
+		return fmt.Errorf("%w after: %w", cerr, err)
 	}
 	if failures >= s.opts.Attempts {
 		return fmt.Errorf("gave up after %d tries: %w", failures, err)
@@ -145,8 +150,8 @@ func (s *Store) delay(failures int) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d)/2+1))
 }
 
-// mustClose closes r and returns its error if err is nil, else err.
-func mustClose(r io.Closer, err error) error {
+// closeAfter closes r and returns its error if err is nil, else err.
+func closeAfter(r io.Closer, err error) error {
 	if cerr := r.Close(); err == nil {
 		return cerr
 	}

@@ -51,7 +51,7 @@ func (s *Store) holds(ctx context.Context, key string, src io.ReaderAt, size int
 		return false, err
 	}
 	same, err := equal(r, src, size)
-	return same, mustClose(r, err)
+	return same, closeAfter(r, err)
 }
 
 func equal(r io.Reader, src io.ReaderAt, size int64) (bool, error) {

@@ -1,0 +1,39 @@
+package fsx_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/holdfast-backup/holdfast/internal/fsx"
+)
+
+func TestLinksAreNotFollowed(t *testing.T) {
+	path, outside := t.TempDir(), t.TempDir()
+	d := openDir(t, path)
+	require.NoError(t, os.Symlink(outside, filepath.Join(path, "link")))
+	_, err := d.Open("link")
+	require.Error(t, err)
+	require.NoError(t, os.Symlink(filepath.Join(outside, "new"), filepath.Join(path, "file")))
+	_, err = d.Create("file", 0o600)
+	require.Error(t, err)
+	require.NoFileExists(t, filepath.Join(outside, "new"))
+}
+
+func TestIsFull(t *testing.T) {
+	for _, err := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		require.True(t, fsx.IsFull(fmt.Errorf("writing: %w", err)))
+	}
+	require.False(t, fsx.IsFull(syscall.EIO))
+	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skipf("needs /dev/full: %v", err)
+	}
+	_, err = f.Write([]byte("x"))
+	require.True(t, fsx.IsFull(err))
+	require.NoError(t, f.Close())
+}
