@@ -46,7 +46,7 @@ func (c *cacheDir) indexPath() string {
 	if !c.on() {
 		return ""
 	}
-	return filepath.Join(c.path, "index")
+	return c.sealedPath("index")
 }
 
 func (c *cacheDir) sealedPath(name string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -15,8 +16,7 @@ func (c *checker) references(ctx context.Context) error {
 	if c.repo.ring == nil {
 		return nil
 	}
-	ix, err := c.repo.baseIndex(ctx)
-	if err != nil {
+	if _, err := c.repo.baseIndex(ctx); err != nil {
 		return c.fault(err)
 	}
 	list, err := c.repo.Snapshots()
@@ -25,7 +25,7 @@ func (c *checker) references(ctx context.Context) error {
 			return err
 		}
 	}
-	w := &refWalk{checker: c, index: ix, seen: map[[16]byte]struct{}{}}
+	w := &refWalk{checker: c, seen: map[[16]byte]struct{}{}}
 	for i := range list {
 		if err := w.walk(ctx, &list[i]); err != nil {
 			return err
@@ -38,7 +38,6 @@ func (c *checker) references(ctx context.Context) error {
 // refWalk walks trees, each node once.
 type refWalk struct {
 	checker *checker
-	index   *chunkSet
 	seen    map[[16]byte]struct{} // beginnings of ids of nodes
 }
 
@@ -69,25 +68,25 @@ func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
 
 // visit looks a chunk up and, if it is a node, returns what it refers to.
 func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Target, error) {
-	found := false
-	for loc := range w.index.Locations(t.ID) {
-		found = found || loc.Pack.Class == t.Class && loc.Length == t.Length
+	list, err := w.checker.repo.locations(ctx, t.Class, t.ID)
+	if err != nil {
+		return nil, err
 	}
-	if !found {
+	if !slices.ContainsFunc(list, func(l Location) bool { return l.Length == t.Length }) {
 		return nil, fmt.Errorf("%s chunk %s of %d bytes: %w", t.Class, t.ID, t.Length, ErrNotFound)
 	}
 	if !t.Node() {
 		return nil, nil
 	}
-	node, err := w.checker.repo.Load(ctx, Map, t.ID)
+	node, err := w.checker.repo.Load(ctx, Map, t.ID, t.Length)
 	if err != nil {
 		return nil, err
 	}
-	list, err := t.References(node)
+	refs, err := t.References(node)
 	if err != nil {
 		return nil, fmt.Errorf("MAP chunk %s: %w", t.ID, err)
 	}
-	return list, nil
+	return refs, nil
 }
 
 // objects lists the store and counts what belongs to nothing that was checked.

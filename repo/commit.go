@@ -25,7 +25,10 @@ func (s *Session) Commit(ctx context.Context, root Pair, manifest []byte) (ID, e
 }
 
 func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, error) {
-	if err := s.flush(ctx); err != nil {
+	if s.dryRun {
+		return ID{}, fmt.Errorf("%w: a dry run has nothing to commit", ErrNotAllowed)
+	}
+	if err := s.Flush(ctx); err != nil {
 		return ID{}, err
 	}
 	s.progress.mu.Lock()

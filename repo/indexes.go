@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
-	"sync"
+	"slices"
 
 	"github.com/holdfast-backup/holdfast/backend"
-	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 	"github.com/holdfast-backup/holdfast/repo/pack"
@@ -78,86 +76,86 @@ func (r *Repository) inventory(ctx context.Context, f ledger.IndexFile) ([]index
 	return packs, nil
 }
 
-// Location says where a chunk is stored.
-type Location struct {
-	Pack          *index.Pack
-	Segment       uint32
-	BodyOffset    uint32
-	Stored        uint32
-	SegmentLength uint32
-	Codec         pack.Codec
-	Salt          [32]byte
-	Key           *crypto.KeyEntry
-	Offset        uint32
-	Length        uint32
-}
+// Location says where a chunk is stored: in which segment of which pack, and where in the segment's plaintext. Locations in one segment
+// have equal Pack and SegmentOffset.
+type Location = index.Location
 
-type chunkSet struct {
-	mu   sync.RWMutex
-	locs map[ID][]Location
-}
-
-func newChunkSet() *chunkSet { return &chunkSet{locs: map[ID][]Location{}} }
-
-func (s *chunkSet) Has(id ID) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return len(s.locs[id]) > 0
-}
-
-func (s *chunkSet) Locations(id ID) iter.Seq[Location] {
-	return func(yield func(Location) bool) {
-		s.mu.RLock()
-		list := s.locs[id]
-		s.mu.RUnlock()
-		for _, l := range list {
-			if !yield(l) {
-				return
-			}
-		}
-	}
-}
-
-func (s *chunkSet) Add(p *index.Pack) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	off := p.BodyOffset
-	for i := range p.Segments {
-		seg := &p.Segments[i]
-		at := uint32(0)
-		for _, c := range seg.Chunks {
-			s.locs[c.ID] = append(s.locs[c.ID], Location{Pack: p, Segment: uint32(i), BodyOffset: off, Stored: seg.Stored, SegmentLength: seg.Length, Codec: seg.Codec, Salt: seg.Salt, Key: &p.Keys[seg.Key], Offset: at, Length: c.Length})
-			at += c.Length
-		}
-		off += seg.Stored
-	}
-	return nil
-}
-
-func (s *chunkSet) Close() error { return nil }
-
-func (r *Repository) baseIndex(ctx context.Context) (*chunkSet, error) {
+// baseIndex returns the index of all that is committed, as of the ledger as read so far. It reads index files that are not in the
+// local cache.
+func (r *Repository) baseIndex(ctx context.Context) (*index.Set, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var files []ledger.IndexFile
 	r.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
 	if r.index == nil {
-		r.index = newChunkSet()
-	}
-	for ; r.loaded < len(files); r.loaded++ {
-		packs, err := r.readIndexFile(ctx, files[r.loaded])
+		set, err := r.openIndex(r.cache.indexPath())
 		if err != nil {
 			return nil, err
 		}
-		for i := range packs {
-			if err := r.index.Add(&packs[i]); err != nil {
-				return nil, err
-			}
-		}
+		r.index, r.indexed = set, -1
 	}
+	if r.indexed == len(files) {
+		return r.index, nil
+	}
+	if err := r.syncIndex(ctx, files); err != nil {
+		return nil, err
+	}
+	r.indexed = len(files)
 	return r.index, nil
 }
 
-func (r *Repository) ownIndex() (*chunkSet, error) { return newChunkSet(), nil }
+func (r *Repository) syncIndex(ctx context.Context, files []ledger.IndexFile) error {
+	names := make([]index.Name, len(files))
+	byName := make(map[index.Name]ledger.IndexFile, len(files))
+	for i, f := range files {
+		names[i] = fileName(f)
+		byName[names[i]] = f
+	}
+	missing, err := r.index.Sync(names, nil)
+	if err != nil {
+		return fmt.Errorf("opening the index: %w", err)
+	}
+	for _, n := range missing {
+		packs, err := r.readIndexFile(ctx, byName[n])
+		if err != nil {
+			return err
+		}
+		if err := r.index.AddFile(ctx, n, &index.File{Packs: packs}); err != nil {
+			return fmt.Errorf("filling the index: %w", err)
+		}
+	}
+	return nil
+}
 
-var _ = fmt.Sprint
+// openIndex opens an index in a folder, or in temporary files.
+func (r *Repository) openIndex(dir string) (*index.Set, error) {
+	opts := &index.Options{Dir: dir, Repository: r.genesis.Repository}
+	if dir != "" {
+		key := r.ring.StateKey("index")
+		opts.Key = &key
+	}
+	return index.Open(opts)
+}
+
+// locations returns every place where a chunk of a class is, in the index of all that is committed.
+func (r *Repository) locations(ctx context.Context, c Class, id ID) ([]Location, error) {
+	ix, err := r.baseIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := ix.LookupAll(id)
+	if isType[*index.RunError](err) {
+		// The cache is damaged: what it held is read again.
+		r.mu.Lock()
+		r.indexed = -1
+		r.mu.Unlock()
+		if ix, err = r.baseIndex(ctx); err != nil {
+			return nil, err
+		}
+		list, err = ix.LookupAll(id)
+	}
+	if err != nil && !errors.Is(err, index.ErrNotFound) {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(l Location) bool { return l.Class != c }), nil
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/chunk"
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
@@ -29,8 +30,8 @@ type Repository struct {
 	readers sync.Pool // of *Reader
 
 	mu     sync.Mutex
-	index  *chunkSet // of readers, loaded when first needed
-	loaded int
+	index   *index.Set // of all that is committed; opened when first needed
+	indexed int        // how many index files of the ledger are in it; -1 if that is unknown
 }
 
 // Open opens a repository. It reads the ledger and verifies all of it that this client has not verified before; the index
@@ -171,8 +172,5 @@ func (r *Repository) NewChunker(kind chunk.Kind) (chunk.Chunker, error) {
 
 // Refresh reads what others have committed since the repository was opened or last refreshed.
 func (r *Repository) Refresh(ctx context.Context) error {
-	if err := r.chain.advance(ctx); err != nil {
-		return err
-	}
-	return nil
+	return r.chain.advance(ctx)
 }

@@ -154,10 +154,12 @@ func (s *Session) storePack(b *pack.Builder, final bool) error {
 
 // put stores an object of the session for good.
 func (s *Session) put(key string, body []byte) error {
-	err := backend.PutBytes(s.ctx, s.repo.store, key, body, &backend.PutOptions{IfAbsent: true})
-	if err != nil {
+	s.stats.stored.Add(uint64(len(body)))
+	if s.dryRun {
+		return nil
+	}
+	if err := backend.PutBytes(s.ctx, s.repo.store, key, body, &backend.PutOptions{IfAbsent: true}); err != nil {
 		return fmt.Errorf("writing %s: %w", key, err)
 	}
-	s.stats.stored.Add(uint64(len(body)))
 	return nil
 }

@@ -11,22 +11,22 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
-// Load returns a chunk of a class. The bytes are shared with other callers and must not be changed. It suits small and random reads: decoded
+// Load returns the chunk of that class, id and length in bytes. The bytes are shared with other callers and must not be changed. It suits small and random reads: decoded
 // segments are kept for a while. Whoever reads much uses a [Reader].
 //
 // Errors: [ErrNotFound] when no live pack has the chunk, [*CorruptError], [ErrNotAllowed] wrapped when the key cannot open the class.
-func (r *Repository) Load(ctx context.Context, c Class, id ID) ([]byte, error) {
-	ix, err := r.baseIndex(ctx)
+func (r *Repository) Load(ctx context.Context, c Class, id ID, length uint32) ([]byte, error) {
+	list, err := r.locations(ctx, c, id)
 	if err != nil {
 		return nil, err
 	}
-	err = fmt.Errorf("chunk %s: %w", id, ErrNotFound)
-	for loc := range ix.Locations(id) {
-		if loc.Pack.Class != c {
+	err = fmt.Errorf("%s chunk %s of %d bytes: %w", c, id, length, ErrNotFound)
+	for i := range list {
+		if list[i].Length != length {
 			continue
 		}
 		var b []byte
-		if b, err = r.loadAt(ctx, id, &loc); err == nil {
+		if b, err = r.loadAt(ctx, id, &list[i]); err == nil {
 			return b, nil
 		}
 		if ctx.Err() != nil {
@@ -45,7 +45,7 @@ func (r *Repository) loadAt(ctx context.Context, id ID, loc *Location) ([]byte, 
 		}
 	}
 	defer r.readers.Put(rd)
-	name := segmentName{pack: loc.Pack.Hash, segment: loc.Segment}
+	name := segmentName{pack: loc.Pack, offset: loc.SegmentOffset}
 	plain, err := r.cached.get(name, func() ([]byte, error) { return rd.Segment(ctx, loc) })
 	if err != nil {
 		return nil, err
@@ -68,21 +68,16 @@ func cutChunk(h *crypto.Hasher, id ID, loc *Location, plain []byte) ([]byte, err
 }
 
 func corrupt(loc *Location, id ID, err error) error {
-	return &CorruptError{Key: loc.Pack.PackKey(), Offset: int64(loc.BodyOffset), Chunk: id, Err: err}
+	return &CorruptError{Key: loc.Pack.PackKey(), Offset: int64(loc.SegmentOffset), Chunk: id, Err: err}
 }
 
 // Locate returns where a chunk of a class is stored, of several places the first, and whether it is in the repository at all.
 func (r *Repository) Locate(ctx context.Context, c Class, id ID) (Location, bool, error) {
-	ix, err := r.baseIndex(ctx)
-	if err != nil {
+	list, err := r.locations(ctx, c, id)
+	if err != nil || len(list) == 0 {
 		return Location{}, false, err
 	}
-	for loc := range ix.Locations(id) {
-		if loc.Pack.Class == c {
-			return loc, true, nil
-		}
-	}
-	return Location{}, false, nil
+	return list[0], true, nil
 }
 
 // Reader reads whole segments for one goroutine, into memory of its own.
@@ -113,18 +108,17 @@ func (rd *Reader) Segment(ctx context.Context, loc *Location) ([]byte, error) {
 
 // SegmentInto reads and decodes the segment of a location, into the memory of dst where that is large enough.
 func (rd *Reader) SegmentInto(ctx context.Context, dst []byte, loc *Location) ([]byte, error) {
-	if n := int(loc.Stored); cap(rd.sealed) < n {
+	if n := int(loc.Segment.Stored); cap(rd.sealed) < n {
 		rd.sealed = make([]byte, n)
 	}
-	sealed := rd.sealed[:loc.Stored]
-	if err := backend.ReadFull(ctx, rd.repo.store, loc.Pack.PackKey(), int64(loc.BodyOffset), sealed); err != nil {
+	sealed := rd.sealed[:loc.Segment.Stored]
+	if err := backend.ReadFull(ctx, rd.repo.store, loc.Pack.PackKey(), int64(loc.SegmentOffset), sealed); err != nil {
 		if errors.Is(err, fs.ErrNotExist) || isType[*backend.RangeError](err) {
 			return nil, corrupt(loc, ID{}, err)
 		}
 		return nil, err
 	}
-	seg := pack.Segment{Codec: loc.Codec, Stored: loc.Stored, Length: loc.SegmentLength, Salt: loc.Salt}
-	plain, err := rd.openSegment(dst, loc.Pack.Class, loc.Key, &seg, sealed)
+	plain, err := rd.openSegment(dst, loc.Class, loc.Key, &loc.Segment, sealed)
 	if err != nil && !errors.Is(err, ErrNotAllowed) {
 		err = corrupt(loc, ID{}, err)
 	}
@@ -149,7 +143,7 @@ func (rd *Reader) openSegment(dst []byte, c Class, entry *crypto.KeyEntry, seg *
 
 // Chunk cuts the chunk of a location out of its decoded segment, and makes sure that it is the chunk of that id.
 func (rd *Reader) Chunk(id ID, loc *Location, segment []byte) ([]byte, error) {
-	h, err := rd.hasher(loc.Pack.Class)
+	h, err := rd.hasher(loc.Class)
 	if err != nil {
 		return nil, err
 	}

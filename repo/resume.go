@@ -41,7 +41,7 @@ type progress struct {
 
 // stored notes a pack that is durable, and records progress when it is time to.
 func (s *Session) stored(p *index.Pack) error {
-	if err := s.own.Add(p); err != nil {
+	if err := s.own.Add(s.ctx, p); err != nil {
 		return err
 	}
 	chunks := 0
@@ -50,6 +50,9 @@ func (s *Session) stored(p *index.Pack) error {
 			s.claims.release(c.ID)
 		}
 		chunks += len(p.Segments[i].Chunks)
+	}
+	if s.dryRun {
+		return nil
 	}
 	g := &s.progress
 	g.mu.Lock()
@@ -195,7 +198,7 @@ func (s *Session) adoptOne(ctx context.Context, id ledger.SessionID) error {
 			return err
 		}
 		for i := range packs {
-			if err := s.own.Add(&packs[i]); err != nil {
+			if err := s.own.Add(ctx, &packs[i]); err != nil {
 				return err
 			}
 		}

@@ -3,15 +3,17 @@ package repo
 import (
 	"container/list"
 	"sync"
+
+	"github.com/holdfast-backup/holdfast/repo/index"
 )
 
 // segmentCacheBytes bounds the decoded segments kept for random reads.
 const segmentCacheBytes = 32 << 20
 
-// segmentName names a segment: the pack's hash and the segment's place in it.
+// segmentName names a segment: its pack, and its place in it in bytes.
 type segmentName struct {
-	pack    ID
-	segment uint32
+	pack   index.Name
+	offset uint32
 }
 
 // segmentCache keeps the least recently used decoded segments out, up to a number of bytes, and decodes a segment once when several

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
@@ -29,6 +30,8 @@ type SessionOptions struct {
 	Source [][]byte
 	// Compression is how hard to compress. The zero value is the fastest.
 	Compression pack.Level
+	// DryRun stores nothing, and leaves no trace: neither in the ledger nor elsewhere.
+	DryRun bool
 	// Uploads is how many packs are uploaded at the same time. Zero means 2.
 	Uploads int
 }
@@ -40,11 +43,12 @@ type Session struct {
 	id          ledger.SessionID
 	opened      uint64 // number of its OPEN
 	compression pack.Level
+	dryRun      bool
 	lock        io.Closer
 	progress    progress
 
-	base    *chunkSet // committed, as of OPEN
-	own     *chunkSet // this session's, and those of the sessions it continues
+	base    *index.Set // committed, as of OPEN
+	own     *index.Set // this session's, and those of the sessions it continues
 	claims  *claims
 	buffers *buffers
 	slots   *semaphore.Weighted
@@ -88,7 +92,7 @@ func (r *Repository) Begin(ctx context.Context, opts *SessionOptions) (*Session,
 		return nil, err
 	}
 	s := &Session{
-		repo: r, compression: o.Compression, claims: newClaims(), buffers: newBuffers(o.Uploads), slots: semaphore.NewWeighted(int64(o.Uploads)),
+		repo: r, compression: o.Compression, dryRun: o.DryRun, claims: newClaims(), buffers: newBuffers(o.Uploads), slots: semaphore.NewWeighted(int64(o.Uploads)),
 	}
 	rand.Read(s.id[:])
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -128,6 +132,9 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 			return err
 		}
 	}
+	if o.DryRun {
+		return s.openIndexes(ctx)
+	}
 	if s.lock, err = s.takeLock(ctx, s.id); err != nil {
 		return err
 	}
@@ -140,13 +147,18 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 	if s.opened, err = s.repo.append(ctx, body); err != nil {
 		return err
 	}
-	if s.base, err = s.repo.baseIndex(ctx); err != nil {
-		return err
-	}
-	if s.own, err = s.repo.ownIndex(); err != nil {
+	if err := s.openIndexes(ctx); err != nil {
 		return err
 	}
 	return s.adopt(ctx, dead.ids)
+}
+
+func (s *Session) openIndexes(ctx context.Context) (err error) {
+	if s.base, err = s.repo.baseIndex(ctx); err != nil {
+		return err
+	}
+	s.own, err = s.repo.openIndex("")
+	return err
 }
 
 // append adds an entry that needs no second look at the state.
@@ -242,8 +254,8 @@ func (s *Session) Stats() SessionStats {
 // ID returns the session's id, 32 hexadecimal digits.
 func (s *Session) ID() string { return s.id.String() }
 
-// flush stores everything that was saved and waits until it is durable. Writers must have been flushed.
-func (s *Session) flush(ctx context.Context) error {
+// Flush stores everything that was saved and waits until it is durable. Writers must have been flushed.
+func (s *Session) Flush(ctx context.Context) error {
 	for _, c := range []Class{Data, Meta, Map} {
 		s.mu.Lock()
 		w, p := s.shared[c], s.packers[c]
@@ -269,6 +281,9 @@ func (s *Session) Suspend(ctx context.Context) error {
 	_ = s.uploads.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	if s.dryRun {
+		return s.end()
+	}
 	return errors.Join(s.record(ctx), s.end())
 }
 
@@ -276,6 +291,9 @@ func (s *Session) Suspend(ctx context.Context) error {
 func (s *Session) Close(ctx context.Context, reason string) error {
 	s.cancel(ErrSessionEnded)
 	_ = s.uploads.Wait()
+	if s.dryRun {
+		return s.end()
+	}
 	_, err := s.repo.append(context.WithoutCancel(ctx), &ledger.Close{Session: s.id, Reason: reason})
 	return errors.Join(err, s.end())
 }

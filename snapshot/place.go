@@ -1,0 +1,200 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-backup/holdfast/snapshot/source"
+	"github.com/holdfast-backup/holdfast/snapshot/tree"
+)
+
+// place is a path in the snapshot: an item, or a folder on the way to items.
+type place struct {
+	path  string
+	item  *Item
+	below map[string]*place
+}
+
+// planItems arranges items by their paths.
+func planItems(items []Item) (*place, error) {
+	if len(items) == 0 {
+		return nil, fmt.Errorf("%w: no sources were given", ErrNothing)
+	}
+	root := &place{path: "/", below: map[string]*place{}}
+	for i := range items {
+		if err := root.add(&items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return root, nil
+}
+
+func (p *place) add(it *Item) error {
+	if !strings.HasPrefix(it.path, "/") {
+		return fmt.Errorf("source %q: its place in the snapshot is not an absolute path", it.path)
+	}
+	at := p
+	for name := range strings.SplitSeq(it.path, "/") {
+		if name == "" {
+			continue
+		}
+		if name == "." || name == ".." || strings.Contains(name, "\x00") || len(name) > tree.MaxName {
+			return fmt.Errorf("source %q: its path has a name that cannot be stored", it.path)
+		}
+		if at.item != nil {
+			return at.inside(it)
+		}
+		next := at.below[name]
+		if next == nil {
+			next = &place{path: join(at.path, name), below: map[string]*place{}}
+			at.below[name] = next
+		}
+		at = next
+	}
+	if at.item != nil {
+		return at.inside(it)
+	}
+	if len(at.below) > 0 {
+		if it.tree == nil || at.hasOther() {
+			return fmt.Errorf("source %q contains another source that is not a file in it; back them up apart", it.path)
+		}
+		at.below = nil
+	}
+	at.item = it
+	return nil
+}
+
+// inside decides about an item whose path lies in that of another: files of a folder are in it already.
+func (p *place) inside(it *Item) error {
+	if p.item.tree != nil && it.tree != nil {
+		return nil
+	}
+	return fmt.Errorf("source %q lies inside source %q; back them up apart", it.path, p.path)
+}
+
+func (p *place) hasOther() bool {
+	for _, sub := range p.below {
+		if sub.item != nil && sub.item.tree == nil || sub.hasOther() {
+			return true
+		}
+	}
+	return false
+}
+
+// names returns what is below, in the order of the bytes.
+func (p *place) names() []string {
+	var names []string
+	for n := range p.below {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// placeDir stores an item, or a folder that leads to items: only they are in it. was is what the parent has there, or nil.
+func (b *backup) placeDir(ctx context.Context, p *place, was *tree.Node) *pending {
+	if p.item != nil {
+		return b.item(ctx, p, was)
+	}
+	f := b.assemble(ctx, p.path, nil)
+	f.start(placeNode(ctx, p.path), was)
+	old := b.subdir(was)
+	for _, name := range p.names() {
+		var n *pending
+		if was, err := lookup(ctx, old, name); err != nil {
+			n = failed(err)
+		} else {
+			n = b.placeDir(ctx, p.below[name], was)
+		}
+		if !f.add(n) {
+			break
+		}
+	}
+	return f.finish()
+}
+
+// placeNode describes a folder on the way: as it is on this machine, or as a plain one.
+func placeNode(ctx context.Context, path string) *tree.Node {
+	t, err := source.NewTree(nil)
+	if err == nil {
+		if e, err := t.Stat(ctx, filepath.FromSlash(path)); err == nil && e.Type == source.TypeDirectory {
+			return newNode(e, false)
+		}
+	}
+	return &tree.Node{Name: base(path), Type: tree.Directory, Mode: 0o755}
+}
+
+// item stores one item. was is what the parent has at its path, or nil.
+func (b *backup) item(ctx context.Context, p *place, was *tree.Node) *pending {
+	var n *pending
+	switch it := p.item; {
+	case it.stream != nil:
+		n = b.stream(ctx, p)
+	case it.disk != nil:
+		n = b.disk(ctx, p, was)
+	default:
+		n = b.files(ctx, p, was)
+	}
+	if !n.absent {
+		b.tally.stored.Add(1)
+	}
+	return n
+}
+
+// files stores a file or a folder with all below it.
+func (b *backup) files(ctx context.Context, p *place, was *tree.Node) *pending {
+	t := p.item.tree
+	native := filepath.FromSlash(p.path)
+	e, err := t.Lstat(ctx, native)
+	if err != nil {
+		return b.left(p.path, err)
+	}
+	if e.Type != source.TypeDirectory {
+		open := func(ctx context.Context) (*source.File, error) { return t.OpenFile(ctx, native, e) }
+		return b.entry(ctx, p.path, e, was, open)
+	}
+	d, err := t.OpenDir(ctx, native)
+	if err != nil {
+		return b.left(p.path, err)
+	}
+	return b.dir(ctx, d, e, was)
+}
+
+// left reports a path that is not in the snapshot.
+func (b *backup) left(path string, err error) *pending {
+	var e *source.EntryError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return failed(err)
+	case errors.As(err, &e) && e.Problem == source.Unsupported:
+		b.opts.Report(Event{Kind: EventNote, Path: path, Err: err})
+	default:
+		b.fault(path, err)
+	}
+	return absent()
+}
+
+// lookup returns what a folder of the parent has under a name, or nil.
+func lookup(ctx context.Context, d *tree.Dir, name string) (*tree.Node, error) {
+	if d == nil {
+		return nil, nil
+	}
+	n, err := d.Lookup(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return n, err
+}
+
+// subdir opens a folder of the parent, if that is what it is.
+func (b *backup) subdir(n *tree.Node) *tree.Dir {
+	if n == nil || n.Type != tree.Directory {
+		return nil
+	}
+	return tree.OpenDir(b.repo, n.Dir)
+}
