@@ -103,8 +103,11 @@ func (b *backup) run(ctx context.Context, root *place) error {
 		return err
 	}
 	b.count()
-	b.manifest.ID, err = b.session.Commit(ctx, pair, b.manifest.encode())
-	return err
+	if b.manifest.ID, err = b.session.Commit(ctx, pair, b.manifest.encode()); err != nil {
+		return err
+	}
+	b.count() // with what the commit itself wrote
+	return nil
 }
 
 // prepare finds the parent, makes the chunkers and starts the workers.

@@ -9,7 +9,7 @@ import (
 const (
 	HeaderSize  = 64
 	TrailerSize = 96
-	MinSize     = 64 << 10 // no pack is smaller
+	MinSize     = 16 << 10 // no pack is smaller
 	MaxSize     = 1 << 30  // no pack is larger
 
 	locatorPlain = 16
