@@ -50,10 +50,10 @@ func slice(spans []reftree.Span, off, end int64) (out []reftree.Span) {
 func TestReuseIsAddingEverySpan(t *testing.T) {
 	r := newRand(t)
 	loads, spared := 0, 0
-	for i := range 600 {
+	for i := range 300 {
 		easy := i%5 != 0
 		s := newStore(easy)
-		spans := merged(generate(r, 20+r.IntN(2+2*i), easy))
+		spans := merged(generate(r, 20+r.IntN(2+3*i), easy))
 		old := build(t, s, spans)
 		m := NewMap(s, old)
 		b := NewBuilder(s, 7)
