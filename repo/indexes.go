@@ -83,6 +83,9 @@ type Location = index.Location
 // baseIndex returns the index of all that is committed, as of the ledger as read so far. It reads index files that are not in the
 // local cache.
 func (r *Repository) baseIndex(ctx context.Context) (*index.Set, error) {
+	if r.ring == nil {
+		return nil, fmt.Errorf("opening the index: %w", ErrNotAllowed)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var files []ledger.IndexFile

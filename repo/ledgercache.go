@@ -40,7 +40,7 @@ func (c *cacheDir) openChain(ctx context.Context, store backend.Store, state *le
 	if err := ch.advance(ctx); err != nil {
 		return nil, err
 	}
-	if n, _ := state.Head(); pinned && n < pinN {
+	if n, _ := ch.state.Head(); pinned && n < pinN {
 		return nil, fmt.Errorf("%w: its ledger has %d entries, %d were seen (remove %s if this is meant)", ErrRolledBack, n, pinN, c.sealedPath(pinName))
 	}
 	return ch, nil

@@ -218,10 +218,10 @@ func TestAgainstDefinition(t *testing.T) {
 	}
 }
 
-// TestAgainstRestic asks restic what it leaves out of a tree. It is slow, since restic derives a key on every start.
-func TestAgainstRestic(t *testing.T) {
-	if os.Getenv("HOLDFAST_TEST_LONG") == "" {
-		t.Skip("HOLDFAST_TEST_LONG is not set")
+// TestSoakAgainstRestic asks restic what it leaves out of a tree. It is slow, since restic derives a key on every start.
+func TestSoakAgainstRestic(t *testing.T) {
+	if os.Getenv("SOAKTIME") == "" {
+		t.Skip("SOAKTIME is not set: make soak")
 	}
 	restic, err := exec.LookPath("restic")
 	if err != nil {

@@ -165,10 +165,13 @@ func (d *Decoder) Uvarint() uint64 {
 }
 
 // UvarintMax reads a number that must not exceed limit.
-func (d *Decoder) UvarintMax(limit uint64, what string) uint64 {
+func (d *Decoder) UvarintMax(limit uint64, what string) uint64 { return d.uvarintMax(limit, "", what) }
+
+// uvarintMax keeps prefix and what apart so that nothing is joined, and allocated, unless it is needed.
+func (d *Decoder) uvarintMax(limit uint64, prefix, what string) uint64 {
 	v := d.Uvarint()
 	if v > limit {
-		d.Fail("%s is %d, at most %d allowed", what, v, limit)
+		d.Fail("%s%s is %d, at most %d allowed", prefix, what, v, limit)
 		return 0
 	}
 	return v
@@ -177,12 +180,12 @@ func (d *Decoder) UvarintMax(limit uint64, what string) uint64 {
 // Count reads the count of a list whose items take at least minSize bytes each. A count that the bytes left cannot hold is an
 // error, so the result is safe to allocate by (times the in-memory size of an item).
 func (d *Decoder) Count(minSize int, what string) int {
-	return int(d.UvarintMax(uint64(len(d.buf)/max(minSize, 1)), "count of "+what))
+	return int(d.uvarintMax(uint64(len(d.buf)/max(minSize, 1)), "count of ", what))
 }
 
 // Bytes reads a length and that many bytes, at most limit. The result aliases the input.
 func (d *Decoder) Bytes(limit int, what string) []byte {
-	n := d.UvarintMax(uint64(max(limit, 0)), "length of "+what)
+	n := d.uvarintMax(uint64(max(limit, 0)), "length of ", what)
 	return d.Fixed(int(n))
 }
 

@@ -1,0 +1,16 @@
+package repo
+
+import (
+	"context"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+)
+
+// Credential opens slots in tests.
+type Credential = crypto.Credential
+
+// Record writes what is pending to an index file and a progress record.
+func (s *Session) Record(ctx context.Context) error { return s.record(ctx) }
+
+// ReleaseLock lets go of the session's kernel lock.
+func (s *Session) ReleaseLock() error { return s.lock.Close() }
