@@ -338,6 +338,15 @@ func TestAccessControlListsAndCapabilities(t *testing.T) {
 	require.Equal(t, "system.posix_acl_default", e.Xattrs[0].Name)
 }
 
+func TestFileSystemWithoutAttributes(t *testing.T) {
+	for _, path := range []string{"/proc/self/status", "/proc/self", "/proc"} {
+		e, err := newTree(t, nil).Lstat(bg, path)
+		require.NoError(t, err)
+		require.NoError(t, e.Warning)
+		require.Empty(t, e.Xattrs)
+	}
+}
+
 func TestAccessTimeIsLeftAlone(t *testing.T) {
 	needRoot(t)
 	dir := mount(t, attach(t, makeImage(t, 16<<20, "mkfs.ext4", "-q", "-F")), "-o", "strictatime")

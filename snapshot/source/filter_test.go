@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,6 +121,17 @@ func TestFilterRefuses(t *testing.T) {
 	write(t, bad, "ok\n[\n")
 	_, err := source.NewFilter(&source.FilterOptions{ExcludeFiles: []string{bad}})
 	require.ErrorIs(t, err, pattern.ErrPattern)
+}
+
+func TestOneFileSystemNeedsDeviceNumbers(t *testing.T) {
+	e, err := newTree(t, nil).Lstat(bg, t.TempDir())
+	require.NoError(t, err)
+	_, err = source.NewFilter(&source.FilterOptions{OneFileSystem: true})
+	if e.Device == 0 && e.Inode == 0 {
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+	} else {
+		require.NoError(t, err)
+	}
 }
 
 func TestParseSize(t *testing.T) {

@@ -245,6 +245,9 @@ func TestChanged(t *testing.T) {
 		write(t, path, "hello")
 		require.NoError(t, os.Chtimes(path, time.Time{}, time.Unix(1e9, 0)))
 		time.Sleep(10 * time.Millisecond) // the clock of file times has steps
+		if e, err := newTree(t, nil).Lstat(context.Background(), path); name == "back in time" && err == nil && e.CTime == 0 {
+			continue // nothing could tell on this system
+		}
 		img, err := source.OpenDisk(context.Background(), path, nil)
 		require.NoError(t, err)
 		require.NoError(t, img.Changed())

@@ -307,6 +307,23 @@ func TestStrings(t *testing.T) {
 	require.Equal(t, "format(200)", source.Format(200).String())
 }
 
+func TestErrorsSayWhatAndWhere(t *testing.T) {
+	cause := errors.New("cause")
+	for want, err := range map[string]error{
+		"open /a: cause":                     &source.EntryError{Op: "open", Path: "/a", Err: cause},
+		"/a changed while it was read: size": &source.ChangedError{Path: "/a", Why: "size"},
+		"/a is in use: mounted":              &source.InUseError{Path: "/a", Why: "mounted"},
+		"command dump: cause":                &source.CommandError{Argv0: "dump", ExitCode: 1, Err: cause},
+	} {
+		require.EqualError(t, err, want)
+	}
+	var names []string
+	for p := source.Unreadable; p <= source.Unsupported; p++ {
+		names = append(names, p.String())
+	}
+	require.Equal(t, []string{"unreadable", "replaced", "missing", "unsupported"}, names)
+}
+
 func ExampleWalk() {
 	root, _ := os.MkdirTemp("", "example")
 	defer os.RemoveAll(root)
