@@ -49,3 +49,7 @@ soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTI
 .PHONY: bench
 bench: ## Go benchmarks, ten runs, ready for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -count 10 ./...
+
+.PHONY: demo
+demo: ## the README's first command
+	@sh internal/scripts/demo.sh
