@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of the command: what it talks to, and the flags that all verbs share.
+type app struct {
+	stdin  *os.File
+	getenv func(string) string
+	out    *output
+	global globalFlags
+	// started is set once flags and arguments were accepted: errors before that are bad usage.
+	started bool
+}
+
+func newApp() *app {
+	return &app{stdin: os.Stdin, getenv: os.Getenv, out: newOutput(os.Stdout, os.Stderr)}
+}
+
+// execute runs the verb that the arguments name.
+func (a *app) execute(ctx context.Context, args []string) error {
+	root := a.rootCommand()
+	a.out.json = wantsJSON(args) // so that errors in the flags are told in the right form, too
+	root.SetArgs(verbFirst(root, args))
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.started {
+		err = asUsage(err)
+	}
+	return err
+}
+
+// finish prints what went wrong, if anything did, and returns the exit code.
+func (a *app) finish(ctx context.Context, err error) int {
+	if ferr := a.out.close(); err == nil {
+		err = ferr
+	}
+	if err == nil {
+		return exitOK
+	}
+	f := explain(ctx, err)
+	a.out.failure(f)
+	return f.code
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "holdfast",
+		Short: "Back up disks, database dumps and file trees, encrypted and deduplicated",
+		Long: `Holdfast backs up disks, database dumps and file trees into an encrypted,
+deduplicating repository, and gets them back.
+
+The repository and its key are given by flags or the environment (a flag wins):
+
+  HOLDFAST_REPOSITORY        -r, --repo
+  HOLDFAST_PASSWORD_FILE     -p, --password-file
+  HOLDFAST_PASSWORD_COMMAND  --password-command
+  HOLDFAST_PASSWORD          the password itself
+  HOLDFAST_KEY_FILE          --key-file
+  HOLDFAST_CACHE_DIR         --cache-dir
+
+Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
+3 some source data could not be read, 10 no repository there, 11 repository busy,
+12 wrong password or key, 130 interrupted.`,
+		Example: `  holdfast init -r /srv/backups --new-key-file ~/holdfast.key
+  export HOLDFAST_REPOSITORY=/srv/backups HOLDFAST_KEY_FILE=~/holdfast.key
+  holdfast backup /etc /home
+  holdfast backup /dev/vg0/db-snapshot
+  pg_dump mydb | holdfast backup --stdin --stdin-filename mydb.sql
+  holdfast snapshots
+  holdfast restore latest --target /tmp/restored`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noVerb,
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("no command was given: 'holdfast help' lists them")
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if err := a.global.validate(); err != nil {
+				return err
+			}
+			a.started = true
+			a.out.configure(&a.global)
+			return nil
+		},
+	}
+	root.SetOut(io.Writer(a.out))
+	root.SetErr(os.Stderr)
+	a.global.register(root.PersistentFlags())
+	root.AddCommand(
+		a.initCommand(), a.backupCommand(), a.snapshotsCommand(), a.lsCommand(),
+		a.dumpCommand(), a.restoreCommand(), a.versionCommand(),
+	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+func noVerb(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("unknown command %q: 'holdfast help' lists them", args[0])
+	}
+	return nil
+}

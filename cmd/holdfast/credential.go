@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+)
+
+// credentialFlags name where a password or key comes from; at most one is set.
+type credentialFlags struct {
+	passwordFile    string
+	passwordCommand string
+	keyFile         string
+}
+
+// secret is where a password or key comes from. At most one field is set; none means the terminal.
+type secret struct {
+	password        string
+	passwordFile    string
+	passwordCommand string
+	keyFile         string
+}
+
+// maxSecret is the size of the largest password or key file in bytes.
+const maxSecret = 64 << 10
+
+// exclusive fails if more than one of several sources is set.
+func exclusive(names []string, values []string) error {
+	var set []string
+	for i, v := range values {
+		if v != "" {
+			set = append(set, names[i])
+		}
+	}
+	if len(set) > 1 {
+		return usagef("%s exclude each other: give one of them", strings.Join(set, " and "))
+	}
+	return nil
+}
+
+// secretFrom chooses between flags and the environment; a flag wins.
+func (a *app) secretFrom(f credentialFlags) (secret, error) {
+	flags := []string{f.passwordFile, f.passwordCommand, f.keyFile}
+	if err := exclusive([]string{"--password-file", "--password-command", "--key-file"}, flags); err != nil {
+		return secret{}, err
+	}
+	if strings.Join(flags, "") != "" {
+		return secret{passwordFile: f.passwordFile, passwordCommand: f.passwordCommand, keyFile: f.keyFile}, nil
+	}
+	names := []string{"HOLDFAST_PASSWORD", "HOLDFAST_PASSWORD_FILE", "HOLDFAST_PASSWORD_COMMAND", "HOLDFAST_KEY_FILE"}
+	values := make([]string, len(names))
+	for i, n := range names {
+		values[i] = a.getenv(n)
+	}
+	return secret{values[0], values[1], values[2], values[3]}, exclusive(names, values)
+}
+
+// credential returns what opens the repository.
+func (a *app) credential(ctx context.Context) (crypto.Credential, error) {
+	s, err := a.secretFrom(a.global.credential)
+	if err != nil {
+		return nil, err
+	}
+	if s.keyFile != "" {
+		return readKey(s.keyFile)
+	}
+	pw, err := a.password(ctx, s, false)
+	if err != nil {
+		return nil, err
+	}
+	if r, err := crypto.ParseRecovery(pw); err == nil {
+		return r, nil // its checksum makes a password that looks like one as good as impossible
+	}
+	return crypto.Passphrase(pw), nil
+}
+
+// sealer returns what makes the first key slot of a new repository.
+func (a *app) sealer(ctx context.Context) (crypto.Sealer, error) {
+	s, err := a.secretFrom(a.global.credential)
+	if err != nil {
+		return nil, err
+	}
+	return a.newSecret(ctx, s)
+}
+
+// newSecret returns the sealer for a secret that is to open a slot from now on.
+func (a *app) newSecret(ctx context.Context, s secret) (crypto.Sealer, error) {
+	if s.keyFile != "" {
+		text, err := readSecret(s.keyFile, "key file")
+		if err != nil {
+			return nil, err
+		}
+		k, err := crypto.ParseKeyFile(text)
+		if err != nil {
+			return nil, fmt.Errorf("key file %s: %w", s.keyFile, err)
+		}
+		return k, nil
+	}
+	pw, err := a.password(ctx, s, true)
+	if err != nil {
+		return nil, err
+	}
+	return crypto.Passphrase(pw), nil
+}
+
+// readKey reads a key file, or the private key of a recipient.
+func readKey(path string) (crypto.Credential, error) {
+	text, err := readSecret(path, "key file")
+	if err != nil {
+		return nil, err
+	}
+	k, err := crypto.ParseKeyFile(text)
+	if err == nil {
+		return k, nil
+	}
+	if id, err := crypto.ParseIdentity(text); err == nil {
+		return id, nil
+	}
+	return nil, fmt.Errorf("key file %s: %w", path, err)
+}
+
+func readSecret(path, what string) (_ []byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if len(b) > maxSecret {
+		return nil, fmt.Errorf("%s %s: it is larger than %d KiB", what, path, maxSecret>>10)
+	}
+	return b, nil
+}
+
+// password returns the password that s leads to. A new one is asked for twice.
+func (a *app) password(ctx context.Context, s secret, isNew bool) (string, error) {
+	pw, from := s.password, "HOLDFAST_PASSWORD"
+	switch {
+	case s.password != "":
+	case s.passwordFile != "":
+		b, err := readSecret(s.passwordFile, "password file")
+		if err != nil {
+			return "", err
+		}
+		pw, from = cutNewline(b), "password file "+s.passwordFile
+	case s.passwordCommand != "":
+		b, err := a.runPasswordCommand(ctx, s.passwordCommand)
+		if err != nil {
+			return "", err
+		}
+		pw, from = cutNewline(b), "the password command"
+	default:
+		return a.prompt(ctx, isNew)
+	}
+	if pw == "" {
+		return "", fmt.Errorf("%s: the password is empty", from)
+	}
+	return pw, nil
+}
+
+func cutNewline(b []byte) string {
+	s := strings.TrimSuffix(string(b), "\n")
+	return strings.TrimSuffix(s, "\r")
+}
+
+func (a *app) runPasswordCommand(ctx context.Context, command string) ([]byte, error) {
+	argv, err := splitCommand(command)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stderr = a.stdin, os.Stderr
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("password command %q: %w", argv[0], err)
+	}
+	if out.Len() > maxSecret {
+		return nil, fmt.Errorf("password command %q: its output is larger than %d KiB", argv[0], maxSecret>>10)
+	}
+	return out.Bytes(), nil
+}
+
+// splitCommand splits a command at blanks; quotes and backslashes work as in a shell, nothing else does.
+func splitCommand(s string) ([]string, error) {
+	var argv []string
+	var word strings.Builder
+	var quote rune
+	inWord, escaped := false, false
+	for _, r := range s {
+		switch {
+		case escaped:
+			word.WriteRune(r)
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped, inWord = true, true
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(r)
+		case r == '\'' || r == '"':
+			quote, inWord = r, true
+		case r == ' ' || r == '\t' || r == '\n':
+			if inWord {
+				argv = append(argv, word.String())
+				word.Reset()
+				inWord = false
+			}
+		default:
+			word.WriteRune(r)
+			inWord = true
+		}
+	}
+	if quote != 0 || escaped {
+		return nil, usagef("command %q: a quote or backslash at its end is open", s)
+	}
+	if inWord {
+		argv = append(argv, word.String())
+	}
+	if len(argv) == 0 {
+		return nil, usagef("the password command is empty")
+	}
+	return argv, nil
+}
+
+var errNoTerminal = errors.New("no password was given, and there is no terminal to ask for one: use -p FILE, --key-file FILE or HOLDFAST_PASSWORD_FILE")
+
+// prompt asks for a password on the terminal, twice for a new one.
+func (a *app) prompt(ctx context.Context, isNew bool) (string, error) {
+	if !term.IsTerminal(int(a.stdin.Fd())) {
+		return "", errNoTerminal
+	}
+	label := "Password: "
+	if isNew {
+		label = "New password: "
+	}
+	pw, err := a.ask(ctx, label)
+	if err != nil {
+		return "", err
+	}
+	if pw == "" {
+		return "", errors.New("the password is empty")
+	}
+	if isNew {
+		again, err := a.ask(ctx, "The same again: ")
+		if err != nil {
+			return "", err
+		}
+		if again != pw {
+			return "", errors.New("the two passwords are not the same")
+		}
+	}
+	return pw, nil
+}
+
+// ask reads a line from the terminal without showing it. It gives up, with the terminal as it was, when ctx ends.
+func (a *app) ask(ctx context.Context, label string) (string, error) {
+	fd := int(a.stdin.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("terminal: %w", err)
+	}
+	fmt.Fprint(os.Stderr, label)
+	defer fmt.Fprintln(os.Stderr)
+	type answer struct {
+		pw  []byte
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		pw, err := term.ReadPassword(fd)
+		answers <- answer{pw, err}
+	}()
+	select {
+	case got := <-answers:
+		if got.err != nil {
+			return "", fmt.Errorf("reading the password: %w", got.err)
+		}
+		return string(got.pw), nil
+	case <-ctx.Done():
+		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
+	}
+}

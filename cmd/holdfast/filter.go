@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-backup/holdfast/snapshot"
+)
+
+// filterFlags select snapshots.
+type filterFlags struct {
+	hosts, tags, paths []string
+}
+
+func (f *filterFlags) register(s *pflag.FlagSet) {
+	s.StringArrayVarP(&f.hosts, "host", "H", nil, "only snapshots of this `host` (repeatable)")
+	s.StringArrayVar(&f.tags, "tag", nil, "only snapshots with all of these `tags`, separated by commas (repeatable: any of them; \"\" is untagged)")
+	s.StringArrayVar(&f.paths, "path", nil, "only snapshots that have this `path` (repeatable: all of them)")
+}
+
+func (f *filterFlags) empty() bool { return len(f.hosts)+len(f.tags)+len(f.paths) == 0 }
+
+func (f *filterFlags) filter() (*snapshot.Filter, error) {
+	out := &snapshot.Filter{Hosts: f.hosts}
+	for _, t := range f.tags {
+		out.Tags = append(out.Tags, splitTags(t))
+	}
+	for _, p := range f.paths {
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return nil, err
+		}
+		out.Paths = append(out.Paths, filepath.ToSlash(abs))
+	}
+	return out, nil
+}
+
+// splitTags splits a list at commas; empty tags do not count.
+func splitTags(s string) []string {
+	list := []string{}
+	for t := range strings.SplitSeq(s, ",") {
+		if t = strings.TrimSpace(t); t != "" {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// find returns the snapshot of an argument.
+func (f *filterFlags) find(ctx context.Context, r *openRepo, name string) (*snapshot.Manifest, error) {
+	filter, err := f.filter()
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.Find(ctx, r.Repository, name, filter)
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/backend/local"
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo"
+)
+
+// globalFlags are shared by all verbs.
+type globalFlags struct {
+	repo       string
+	credential credentialFlags
+	cacheDir   string
+	noCache    bool
+	json       bool
+	quiet      bool
+	verbose    int
+}
+
+func (g *globalFlags) register(f *pflag.FlagSet) {
+	f.StringVarP(&g.repo, "repo", "r", "", "the `repository`: a path")
+	f.StringVarP(&g.credential.passwordFile, "password-file", "p", "", "read the password from a `file`; a newline at its end is ignored")
+	f.StringVar(&g.credential.passwordCommand, "password-command", "", "read the password from the output of a `command`")
+	f.StringVar(&g.credential.keyFile, "key-file", "", "open the repository with a key `file` instead of a password")
+	f.StringVar(&g.cacheDir, "cache-dir", "", "keep the cache in this `folder`")
+	f.BoolVar(&g.noCache, "no-cache", false, "keep no cache")
+	f.BoolVar(&g.json, "json", false, "print JSON")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "print results and errors only")
+	f.CountVarP(&g.verbose, "verbose", "v", "print more")
+}
+
+func (g *globalFlags) validate() error {
+	switch {
+	case g.noCache && g.cacheDir != "":
+		return usagef("--no-cache and --cache-dir exclude each other")
+	case g.quiet && g.verbose > 0:
+		return usagef("--quiet and --verbose exclude each other")
+	}
+	return nil
+}
+
+// scheme matches what looks like a URL and not like a path; one letter is a drive.
+var scheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]+):`)
+
+// repoPath returns the folder that holds the repository.
+func (a *app) repoPath() (string, error) {
+	where, from := a.global.repo, "--repo"
+	if where == "" {
+		where, from = a.getenv("HOLDFAST_REPOSITORY"), "HOLDFAST_REPOSITORY"
+	}
+	if where == "" {
+		return "", usagef("no repository was given: use -r or HOLDFAST_REPOSITORY")
+	}
+	path := strings.TrimPrefix(where, "local:")
+	if m := scheme.FindStringSubmatch(path); m != nil {
+		return "", usagef("%s %q: %s repositories are not supported by this build; give a path (./%s if it is a folder)", from, where, m[1], where)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("%s %q: %w", from, where, err)
+	}
+	return abs, nil
+}
+
+// access says what a verb does with the store.
+type access int
+
+const (
+	reading access = iota
+	writing
+	creating // makes the folder if it is missing
+)
+
+func (a *app) openStore(how access) (backend.Store, error) {
+	path, err := a.repoPath()
+	if err != nil {
+		return nil, err
+	}
+	if how == creating {
+		return local.Create(path, nil)
+	}
+	s, err := local.Open(path, &local.Options{ReadOnly: how == reading})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path, repo.ErrNoRepository)
+	}
+	return s, err
+}
+
+// openRepo opens the repository with the credential of flags, environment or terminal.
+func (a *app) openRepo(ctx context.Context, how access) (*openRepo, error) {
+	store, err := a.openStore(how)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.unlock(ctx, store)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return r, nil
+}
+
+func (a *app) unlock(ctx context.Context, store backend.Store) (*openRepo, error) {
+	credential, err := a.credential(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.openWith(ctx, store, credential)
+}
+
+func (a *app) openWith(ctx context.Context, store backend.Store, c crypto.Credential) (*openRepo, error) {
+	o, err := a.repoOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := repo.Open(ctx, store, o)
+	if err != nil {
+		return nil, err
+	}
+	return &openRepo{Repository: r, store: store}, nil
+}
+
+// openRepo is a repository with its store.
+type openRepo struct {
+	*repo.Repository
+	store backend.Store
+}
+
+// close closes both and adds what goes wrong to err.
+func (r *openRepo) close(err *error) {
+	*err = errors.Join(*err, r.Repository.Close(), r.store.Close())
+}
+
+func (a *app) repoOptions(c crypto.Credential) (*repo.Options, error) {
+	cache, err := a.cacheFolder()
+	return &repo.Options{Credential: c, CacheDir: cache}, err
+}
+
+// cacheFolder returns where the cache is; empty if there is none.
+func (a *app) cacheFolder() (string, error) {
+	if a.global.noCache {
+		return "", nil
+	}
+	dir := a.global.cacheDir
+	if dir == "" {
+		dir = a.getenv("HOLDFAST_CACHE_DIR")
+	}
+	if dir != "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return "", fmt.Errorf("cache folder %q: %w", dir, err)
+		}
+		return abs, nil
+	}
+	base, err := os.UserCacheDir()
+	if err == nil {
+		dir = filepath.Join(base, "holdfast")
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		a.out.note("there is no place for a cache, so none is kept: %v", err)
+		return "", nil
+	}
+	return dir, nil
+}

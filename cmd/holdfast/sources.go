@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-backup/holdfast/snapshot"
+	"github.com/holdfast-backup/holdfast/snapshot/source"
+)
+
+// sourceFlags say what to back up and what to leave out.
+type sourceFlags struct {
+	stdin, stdinCommand bool
+	stdinFilename       string
+
+	filesFrom, filesFromVerbatim, filesFromRaw []string
+
+	filter     source.FilterOptions
+	largerThan string
+}
+
+func (f *sourceFlags) register(s *pflag.FlagSet) {
+	s.BoolVar(&f.stdin, "stdin", false, "back up standard input as one file")
+	s.BoolVar(&f.stdinCommand, "stdin-from-command", false, "back up the output of the command in the arguments as one file; if it fails, nothing is kept")
+	s.StringVar(&f.stdinFilename, "stdin-filename", "/stdin", "`path` of that file in the snapshot")
+	s.StringArrayVar(&f.filesFrom, "files-from", nil, "back up what the patterns in `file` match, one a line (repeatable; - is standard input)")
+	s.StringArrayVar(&f.filesFromVerbatim, "files-from-verbatim", nil, "back up the paths in `file`, one a line, as they are")
+	s.StringArrayVar(&f.filesFromRaw, "files-from-raw", nil, "back up the paths in `file`, each ended by a NUL")
+	s.StringArrayVarP(&f.filter.Exclude, "exclude", "e", nil, "leave out what matches this `pattern` (repeatable)")
+	s.StringArrayVar(&f.filter.IExclude, "iexclude", nil, "the same, whatever the case")
+	s.StringArrayVar(&f.filter.ExcludeFiles, "exclude-file", nil, "leave out what matches a pattern in `file` (repeatable)")
+	s.StringArrayVar(&f.filter.IExcludeFiles, "iexclude-file", nil, "the same, whatever the case")
+	s.BoolVar(&f.filter.ExcludeCaches, "exclude-caches", false, "leave out what is in folders with a CACHEDIR.TAG")
+	s.StringArrayVar(&f.filter.ExcludeIfPresent, "exclude-if-present", nil, "leave out what is in folders with this `name`, or name:header")
+	s.StringVar(&f.largerThan, "exclude-larger-than", "", "leave out files of more than this `size`")
+	s.BoolVarP(&f.filter.OneFileSystem, "one-file-system", "x", false, "stay on the file system of each path")
+}
+
+// sourceSet is what one run backs up.
+type sourceSet struct {
+	items  []snapshot.Item
+	closes []func() error
+	// refused is set if a path was left out that was asked for.
+	refused bool
+	stream  func(context.Context) (source.Stream, string, error) // makes the only item; nil unless it is a stream
+}
+
+func (s *sourceSet) close() error {
+	var errs []error
+	for _, c := range s.closes {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+// start begins what must not begin before the repository is open.
+func (s *sourceSet) start(ctx context.Context, _ *app) error {
+	if s.stream == nil {
+		return nil
+	}
+	stream, place, err := s.stream(ctx)
+	if err != nil {
+		return err
+	}
+	s.closes = append(s.closes, stream.Close)
+	s.items = []snapshot.Item{snapshot.Stream(place, stream)}
+	return nil
+}
+
+// findSources looks at all that is to be backed up. If nothing of it can be, that is an error, and nothing has been written.
+func (a *app) findSources(ctx context.Context, f *backupFlags, args []string) (*sourceSet, error) {
+	s := &f.sources
+	if s.stdin || s.stdinCommand {
+		return a.streamSource(s, args)
+	}
+	o := s.filter
+	o.Getenv = a.getenv
+	if s.largerThan != "" {
+		n, err := parseSize(s.largerThan)
+		if err != nil || n == 0 {
+			return nil, usagef("--exclude-larger-than %q: give a size such as 100M", s.largerThan)
+		}
+		o.LargerThan = n
+	}
+	filter, err := source.NewFilter(&o)
+	if err != nil {
+		return nil, asUsage(err)
+	}
+	tree, err := source.NewTree(&source.TreeOptions{Filter: filter})
+	if err != nil {
+		return nil, err
+	}
+	paths, err := a.sourcePaths(s, args)
+	if err != nil {
+		return nil, err
+	}
+	c := &collector{app: a, tree: tree, filter: filter, allowInUse: f.allowInUse}
+	if err := c.collect(ctx, paths); err != nil {
+		return nil, errors.Join(err, c.set.close())
+	}
+	return &c.set, nil
+}
+
+// streamSource plans the backup of a stream.
+func (a *app) streamSource(s *sourceFlags, args []string) (*sourceSet, error) {
+	place := path.Clean("/" + s.stdinFilename)
+	switch {
+	case s.stdin && s.stdinCommand:
+		return nil, usagef("--stdin and --stdin-from-command exclude each other")
+	case len(s.filesFrom)+len(s.filesFromVerbatim)+len(s.filesFromRaw) > 0:
+		return nil, usagef("a stream cannot be backed up together with --files-from")
+	case place == "/":
+		return nil, usagef("--stdin-filename %q: it names no file", s.stdinFilename)
+	case s.stdin && len(args) > 0:
+		return nil, usagef("--stdin takes no paths: %q", args[0])
+	case s.stdinCommand && len(args) == 0:
+		return nil, usagef("--stdin-from-command needs a command: holdfast backup --stdin-from-command -- COMMAND ARGS")
+	}
+	return &sourceSet{stream: func(ctx context.Context) (source.Stream, string, error) {
+		if s.stdin {
+			return source.NewStream(ctx, a.stdin), place, nil
+		}
+		c, err := source.Command(ctx, args, &source.CommandOptions{Stderr: os.Stderr})
+		return c, place, err
+	}}, nil
+}
+
+// sourcePaths returns the absolute paths to back up, each once.
+func (a *app) sourcePaths(s *sourceFlags, args []string) ([]string, error) {
+	paths := slices.Clone(args)
+	lists := []struct {
+		flag  string
+		files []string
+		form  source.ListForm
+	}{
+		{"--files-from", s.filesFrom, source.ListPatterns}, {"--files-from-verbatim", s.filesFromVerbatim, source.ListVerbatim},
+		{"--files-from-raw", s.filesFromRaw, source.ListRaw},
+	}
+	for _, l := range lists {
+		for _, file := range l.files {
+			found, err := a.readPaths(file, l.form)
+			if err != nil {
+				return nil, fmt.Errorf("%s %s: %w", l.flag, file, err)
+			}
+			paths = append(append(paths, found.Paths...), found.Unmatched...) // the unmatched will turn out to be missing
+		}
+	}
+	if len(paths) == 0 {
+		return nil, usagef("there is nothing to back up: name files, folders or disks, or use --stdin")
+	}
+	for i, p := range paths {
+		if p == "" {
+			return nil, usagef("a path is empty")
+		}
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return nil, err
+		}
+		paths[i] = abs
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), nil
+}
+
+func (a *app) readPaths(file string, form source.ListForm) (*source.PathList, error) {
+	if file == "-" {
+		return source.ReadPaths(a.stdin, form)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return source.ReadPaths(f, form)
+}
+
+// collector turns paths into items.
+type collector struct {
+	app        *app
+	tree       *source.Tree
+	filter     *source.Filter
+	allowInUse bool
+	set        sourceSet
+	found      int
+	refused    []refusal
+}
+
+// refusal is a path that is there and will not be backed up.
+type refusal struct {
+	path string
+	err  error
+}
+
+// collect looks at each path. A missing one stays an item, so that the snapshot is marked incomplete; if all are, that is an error.
+func (c *collector) collect(ctx context.Context, paths []string) error {
+	folders := map[string]bool{}
+	var last error
+	for _, p := range paths {
+		err := c.path(ctx, p, folders)
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if err != nil {
+			last = err
+		}
+	}
+	switch {
+	case c.found > 0:
+		for _, r := range c.refused {
+			c.app.out.fault("backup", r.path, r.err)
+		}
+		c.set.refused = len(c.refused) > 0
+		return nil
+	case last == nil:
+		return errors.New("nothing to back up: all that was named is excluded")
+	case len(paths) == 1:
+		return last
+	}
+	return fmt.Errorf("none of the %d paths can be backed up, the last because of: %w", len(paths), last)
+}
+
+// path adds one path, and remembers it if it is a folder. What keeps it from being backed up is returned, and printed unless the backup will.
+func (c *collector) path(ctx context.Context, p string, folders map[string]bool) error {
+	place := storedPath(p)
+	e, err := c.tree.Lstat(ctx, p)
+	if err != nil {
+		c.set.items = append(c.set.items, snapshot.Files(c.tree, place))
+		return err
+	}
+	if !c.filter.Keep(p, e) {
+		c.app.out.note("%s is excluded", p)
+		return nil
+	}
+	if e.Type == source.TypeSymlink {
+		if target, err := c.tree.Stat(ctx, p); err == nil && target.Type == source.TypeBlockDevice {
+			e = target
+		} else {
+			c.app.out.note("%s is a symlink, and is stored as one", p)
+		}
+	}
+	switch e.Type {
+	case source.TypeBlockDevice:
+		return c.disk(ctx, p, e, true)
+	case source.TypeDirectory:
+		folders[p] = true
+	case source.TypeFile:
+		if !insideAny(p, folders) && c.isImage(ctx, p, e) {
+			return c.disk(ctx, p, e, false)
+		}
+	}
+	c.found++
+	c.set.items = append(c.set.items, snapshot.Files(c.tree, place))
+	return nil
+}
+
+// insideAny reports whether a path lies in one of the folders.
+func insideAny(p string, folders map[string]bool) bool {
+	for dir := filepath.Dir(p); ; dir = filepath.Dir(dir) {
+		if folders[dir] {
+			return true
+		}
+		if dir == filepath.Dir(dir) {
+			return false
+		}
+	}
+}
+
+// isImage reports whether a regular file holds a disk. One that cannot be read is none: the backup will say so.
+func (c *collector) isImage(ctx context.Context, p string, e *source.Entry) bool {
+	f, err := c.tree.OpenFile(ctx, p, e)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	format, err := source.Sniff(f, f.Size(), false)
+	return err == nil && format.Aligned()
+}
+
+// disk adds a disk or an image of one, unless somebody is writing to it.
+func (c *collector) disk(ctx context.Context, p string, e *source.Entry, device bool) error {
+	d, err := source.OpenDisk(ctx, p, &source.DiskOptions{AllowInUse: c.allowInUse})
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		c.refused = append(c.refused, refusal{p, err})
+		return err
+	}
+	c.set.closes = append(c.set.closes, d.Close)
+	c.set.items = append(c.set.items, snapshot.Disk(storedPath(p), d, e, device))
+	c.found++
+	return nil
+}
+
+// storedPath is where a path of this machine lies in a snapshot: with slashes, and a drive as the first folder.
+func storedPath(p string) string {
+	p = filepath.ToSlash(p)
+	if volume := filepath.VolumeName(p); volume != "" {
+		p = "/" + strings.Trim(strings.ReplaceAll(volume, ":", ""), "/\\") + p[len(volume):]
+	}
+	return p
+}
