@@ -14,10 +14,11 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
-// Progress is recorded when this many bytes were stored since the last time, or a sixteenth of all if that is more; or after
-// this time, or a thirty-second part of the session's.
+// Progress is recorded when this many bytes were stored since the last time, or a thirty-second part of all if that is more; or after
+// this time, or a thirty-second part of the session's. So what a crash costs is small, and the number of index files grows with the
+// logarithm of what is stored.
 const (
-	recordBytes = 64 << 20
+	recordBytes = 32 << 20
 	recordEvery = 30 * time.Second
 )
 
@@ -62,7 +63,7 @@ func (s *Session) stored(p *index.Pack) error {
 	g.bytes += uint64(p.Size)
 	g.total += uint64(p.Size)
 	switch now := time.Now(); {
-	case g.bytes >= max(recordBytes, g.total/16), g.chunks >= maxPending,
+	case g.bytes >= max(recordBytes, g.total/32), g.chunks >= maxPending,
 		now.Sub(g.last) >= max(recordEvery, now.Sub(g.start)/32):
 		return s.recordLocked(s.ctx)
 	}

@@ -78,6 +78,26 @@ for day in pg-day0 pg-day1; do
 	$holdfast dump latest dump.sql | cmp - "$corpus/$day.sql" || fail "$day is not what was backed up"
 done
 
+say "killed at 60 %, the next run uploads at most 45 %"
+total=$((${HOLDFAST_RESUME_MIB:-2048} << 20))
+head -c "$total" /dev/urandom >"$work/random"
+$holdfast backup --json "$work/random" >"$work/status" &
+pid=$!
+reached=0
+while [ "$reached" -lt $((total * 60 / 100)) ]; do
+	kill -0 "$pid" 2>/dev/null || fail "the backup ended before it could be killed"
+	sleep 0.05
+	reached=$(sed -n 's/.*"message_type":"status".*"bytes_done":\([0-9]*\).*/\1/p' "$work/status" | tail -n 1)
+	reached=${reached:-0}
+done
+kill -9 "$pid"
+wait "$pid" 2>/dev/null || true
+stored=$($holdfast backup --json "$work/random" | json data_added_packed)
+say "killed at $((reached * 100 / total)) %, the next run stored $((stored * 100 / total)) %"
+[ "$stored" -le $((total - reached + total * 5 / 100)) ] || fail "the next run stored $stored of $total bytes"
+$holdfast dump latest "$work/random" | cmp - "$work/random" || fail "the continued backup is not what was backed up"
+rm "$work/random"
+
 say "trees"
 tree() {
 	$holdfast backup -q "$1"
