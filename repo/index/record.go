@@ -172,15 +172,24 @@ func (n *Name) put(b []byte) {
 
 func getName(b []byte) Name { return Name{Session: [16]byte(b[:16]), Hash: crypto.ID(b[16:nameSize])} }
 
-// records describes the segments of p, and appends its chunks to entries as pack number n; keyNumber gives the number of
-// each of its keys.
-func (p *Pack) records(n uint32, keyNumber func(place int) uint32, entries []entry) (packRecord, []segmentRecord, []entry) {
+// chunks returns how many chunks the pack has.
+func (p *Pack) chunks() int {
+	n := 0
+	for i := range p.Segments {
+		n += len(p.Segments[i].Chunks)
+	}
+	return n
+}
+
+// records describes the pack and its segments, whose keys are places in the pack's key table, and appends its chunks to entries as
+// those of pack number n.
+func (p *Pack) records(n uint32, entries []entry) (packRecord, []segmentRecord, []entry) {
 	rec := packRecord{name: p.Name, size: p.Size, segments: uint32(len(p.Segments)), class: p.Class, file: noFile}
 	segs := make([]segmentRecord, len(p.Segments))
 	at := p.BodyOffset
 	for i := range p.Segments {
 		s := &p.Segments[i]
-		segs[i] = segmentRecord{offset: at, stored: s.Stored, length: s.Length, key: keyNumber(int(s.Key)), codec: s.Codec, salt: s.Salt}
+		segs[i] = segmentRecord{offset: at, stored: s.Stored, length: s.Length, key: uint32(s.Key), codec: s.Codec, salt: s.Salt}
 		at += s.Stored
 		offset := uint32(0)
 		for j := range s.Chunks {

@@ -1,0 +1,204 @@
+package index
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Sync says which index files count, and which of their packs are live (nil: all). Runs that speak for none of them are removed; what they listed
+// is found no more. It returns the files that no run has, in the order given: the caller reads them and calls AddFile for each. A
+// session names its own files too. What was added by Add stays.
+func (s *Set) Sync(files []Name, live Live) (missing []Name, err error) {
+	s.merging.Lock()
+	defer s.merging.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	s.dropDamaged()
+	s.live = live
+	s.owners = make(map[Name]*run, len(files))
+	for _, n := range files {
+		s.owners[n] = nil
+	}
+	runs := slices.Clone(s.view.runs)
+	slices.SortStableFunc(runs, func(a, b *run) int { return cmp.Compare(b.header.entries, a.header.entries) })
+	var useless []*run
+	for _, r := range runs {
+		if r.uncovered != nil {
+			continue
+		}
+		if owns := s.claim(r); !owns {
+			useless = append(useless, r)
+			continue
+		}
+		s.mark(r)
+	}
+	err = s.drop(useless)
+	for _, n := range files {
+		if s.owners[n] == nil {
+			delete(s.owners, n)
+			missing = append(missing, n)
+		}
+	}
+	return missing, err
+}
+
+// claim makes r speak for those of its files that are wanted and have no run. The caller holds mu.
+func (s *Set) claim(r *run) (any bool) {
+	for _, n := range r.files {
+		if owner, wanted := s.owners[n]; wanted && owner == nil {
+			s.owners[n] = r
+			any = true
+		}
+	}
+	return any
+}
+
+// mark computes which packs of a run count. The caller holds mu.
+func (s *Set) mark(r *run) {
+	live := newBitmap(uint64(r.header.packs))
+	for i := range r.header.packs {
+		p := r.pack(i)
+		if p.file == noFile || s.owners[r.files[p.file]] == r && (s.live == nil || s.live(r.files[p.file], p.name)) {
+			live.set(uint64(i))
+		}
+	}
+	r.live.Store(&live)
+}
+
+// dropDamaged removes the runs that were found damaged, and forgets that they had files. The caller holds merging and mu.
+func (s *Set) dropDamaged() {
+	var bad []*run
+	for _, r := range s.view.runs {
+		if r.damaged.Load() && r.uncovered == nil {
+			bad = append(bad, r)
+			s.damage = append(s.damage, &RunError{Path: r.path, Err: ErrDamaged})
+		}
+	}
+	if err := s.drop(bad); err != nil {
+		s.damage = append(s.damage, err)
+	}
+}
+
+// drop takes runs out of the view and removes their files. The caller holds merging and mu.
+func (s *Set) drop(runs []*run) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, r := range runs {
+		for _, n := range r.files {
+			if s.owners[n] == r {
+				delete(s.owners, n)
+			}
+		}
+		if r.path != "" {
+			errs = append(errs, ignoreMissing(os.Remove(r.path)))
+		}
+	}
+	s.publish(&view{memory: s.view.memory, runs: s.view.with(runs)})
+	return errors.Join(errs...)
+}
+
+// AddFile adds the contents of an index file, that is then wanted as if Sync had named it. Packs that were added by Add and
+// that f lists are kept by its run from then on. A file that the set has is not added again.
+func (s *Set) AddFile(ctx context.Context, n Name, f *File) error {
+	s.mu.Lock()
+	has, closed := s.owners[n] != nil, s.closed
+	s.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	if has {
+		return nil
+	}
+	r, err := s.place.fromPacks(n, f.Packs)
+	if err != nil {
+		return fmt.Errorf("adding index file %s: %w", n, err)
+	}
+	if err := s.adopt(r, n, f); err != nil {
+		return err
+	}
+	return s.tidy(ctx, bulkRuns)
+}
+
+// adopt puts a new run into the view.
+func (s *Set) adopt(r *run, n Name, f *File) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.owners[n] != nil {
+		// Whoever was faster made the same file, so its name is not removed.
+		err := r.release()
+		if s.closed {
+			return ErrClosed
+		}
+		return err
+	}
+	s.owners[n] = r
+	s.mark(r)
+	v := &view{memory: s.view.memory, runs: s.view.with(nil, r)}
+	cover := func(uncovered map[Name]struct{}) (empty bool) {
+		before := len(uncovered)
+		for i := range f.Packs {
+			delete(uncovered, f.Packs[i].Name)
+		}
+		return before > 0 && len(uncovered) == 0
+	}
+	if cover(v.memory.uncovered) {
+		v.memory = newGeneration()
+	}
+	v.runs = slices.DeleteFunc(v.runs, func(r *run) bool { return r.uncovered != nil && cover(r.uncovered) })
+	s.publish(v)
+	return nil
+}
+
+// Add adds a pack of the running session. Its chunks are found when Add returns. The caller does not change p afterwards. Now and then a call takes
+// long, because memory becomes a run or runs are merged; others are not held up by a merge.
+func (s *Set) Add(ctx context.Context, p *Pack) error {
+	if err := p.check(); err != nil {
+		return fmt.Errorf("adding pack %s to the index: %w", p.Name, err)
+	}
+	if err := s.addMemory(p); err != nil {
+		return err
+	}
+	return s.tidy(ctx, s.opt.MaxRuns)
+}
+
+func (s *Set) addMemory(p *Pack) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	g := s.view.memory
+	entries := g.addPack(p)
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(partOf(a.prefix), partOf(b.prefix)) })
+	for len(entries) > 0 {
+		n, part := 1, partOf(entries[0].prefix)
+		for n < len(entries) && partOf(entries[n].prefix) == part {
+			n++
+		}
+		s.slots[part].Lock()
+		for _, e := range entries[:n] {
+			g.parts[part].add(e)
+		}
+		s.slots[part].Unlock()
+		entries = entries[n:]
+	}
+	if g.chunks < s.opt.MemoryChunks {
+		return nil
+	}
+	r, err := s.place.fromMemory(g)
+	if err != nil {
+		return fmt.Errorf("adding pack %s to the index: %w", p.Name, err)
+	}
+	s.mark(r)
+	s.publish(&view{memory: newGeneration(), runs: s.view.with(nil, r)})
+	return nil
+}
