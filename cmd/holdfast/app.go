@@ -92,8 +92,8 @@ Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
 	root.SetErr(os.Stderr)
 	a.global.register(root.PersistentFlags())
 	root.AddCommand(
-		a.initCommand(), a.backupCommand(), a.snapshotsCommand(), a.lsCommand(),
-		a.dumpCommand(), a.restoreCommand(), a.versionCommand(),
+		a.initCommand(), a.backupCommand(), a.snapshotsCommand(), a.lsCommand(), a.findCommand(), a.diffCommand(), a.catCommand(),
+		a.dumpCommand(), a.restoreCommand(), a.checkCommand(), a.statsCommand(), a.keyCommand(), a.tagCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

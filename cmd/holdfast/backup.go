@@ -147,7 +147,7 @@ func (a *app) runBackup(ctx context.Context, f *backupFlags, args []string) (err
 		return err
 	}
 	defer r.close(&err)
-	if err := set.start(ctx, a); err != nil {
+	if err := set.start(ctx); err != nil {
 		return err
 	}
 	if f.parent != "" {
@@ -210,7 +210,7 @@ func (a *app) openForBackup(ctx context.Context, f *backupFlags) (*openRepo, err
 // backup runs the backup, showing how far it is.
 func (a *app) backup(ctx context.Context, r *openRepo, set *sourceSet, o *snapshot.BackupOptions) (*snapshot.Manifest, error) {
 	show := newMeter(a.out, "backed up")
-	total := a.estimate(ctx, set)
+	total := a.newEstimate(ctx, set)
 	defer total.stop()
 	o.Progress = func(p snapshot.Progress) {
 		files, bytes := total.get()

@@ -48,6 +48,8 @@ func (f *sourceFlags) register(s *pflag.FlagSet) {
 type sourceSet struct {
 	items  []snapshot.Item
 	closes []func() error
+	// light are the items again, with trees that read no attributes, for measuring; empty if there is nothing to measure.
+	light []snapshot.Item
 	// refused is set if a path was left out that was asked for.
 	refused bool
 	stream  func(context.Context) (source.Stream, string, error) // makes the only item; nil unless it is a stream
@@ -61,8 +63,16 @@ func (s *sourceSet) close() error {
 	return errors.Join(errs...)
 }
 
+// measurable returns items for [snapshot.Measure].
+func (s *sourceSet) measurable() []snapshot.Item {
+	if s.stream != nil {
+		return s.items
+	}
+	return s.light
+}
+
 // start begins what must not begin before the repository is open.
-func (s *sourceSet) start(ctx context.Context, _ *app) error {
+func (s *sourceSet) start(ctx context.Context) error {
 	if s.stream == nil {
 		return nil
 	}
@@ -98,11 +108,15 @@ func (a *app) findSources(ctx context.Context, f *backupFlags, args []string) (*
 	if err != nil {
 		return nil, err
 	}
+	light, err := source.NewTree(&source.TreeOptions{Filter: filter, NoXattrs: true})
+	if err != nil {
+		return nil, err
+	}
 	paths, err := a.sourcePaths(s, args)
 	if err != nil {
 		return nil, err
 	}
-	c := &collector{app: a, tree: tree, filter: filter, allowInUse: f.allowInUse}
+	c := &collector{app: a, tree: tree, light: light, filter: filter, allowInUse: f.allowInUse}
 	if err := c.collect(ctx, paths); err != nil {
 		return nil, errors.Join(err, c.set.close())
 	}
@@ -186,6 +200,7 @@ func (a *app) readPaths(file string, form source.ListForm) (*source.PathList, er
 type collector struct {
 	app        *app
 	tree       *source.Tree
+	light      *source.Tree
 	filter     *source.Filter
 	allowInUse bool
 	set        sourceSet
@@ -230,7 +245,7 @@ func (c *collector) collect(ctx context.Context, paths []string) error {
 // path adds one path, and remembers it if it is a folder. What keeps it from being backed up is returned, and printed unless the backup will.
 func (c *collector) path(ctx context.Context, p string, folders map[string]bool) error {
 	place := storedPath(p)
-	e, err := c.tree.Lstat(ctx, p)
+	e, err := c.light.Lstat(ctx, p)
 	if err != nil {
 		c.set.items = append(c.set.items, snapshot.Files(c.tree, place))
 		return err
@@ -258,6 +273,7 @@ func (c *collector) path(ctx context.Context, p string, folders map[string]bool)
 	}
 	c.found++
 	c.set.items = append(c.set.items, snapshot.Files(c.tree, place))
+	c.set.light = append(c.set.light, snapshot.Files(c.light, place))
 	return nil
 }
 
@@ -296,6 +312,7 @@ func (c *collector) disk(ctx context.Context, p string, e *source.Entry, device 
 	}
 	c.set.closes = append(c.set.closes, d.Close)
 	c.set.items = append(c.set.items, snapshot.Disk(storedPath(p), d, e, device))
+	c.set.light = append(c.set.light, c.set.items[len(c.set.items)-1])
 	c.found++
 	return nil
 }

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/snapshot"
+)
+
+// checkFlags are the flags of check.
+type checkFlags struct {
+	readData bool
+	subset   string
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	var f checkFlags
+	cmd := &cobra.Command{
+		Use:   "check [flags]",
+		Short: "Verify the repository",
+		Long: `Verify the repository: every entry and signature of its ledger, key slots,
+snapshots, indexes, that every object is there in its size, and that each snapshot refers to
+chunks that are there. With --read-data every byte of every object is read and verified;
+with --read-data-subset a part of them:
+
+  2/7    the second of seven parts, the same ones each time
+  5%     a share, other objects each time
+  10G    about that much, other objects each time
+
+Each fault is one line on standard error; if there are any, the exit code is 1.`,
+		Example: `  holdfast check
+  holdfast check --read-data
+  holdfast check --read-data-subset 5%`,
+		Args: between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), &f) },
+	}
+	cmd.Flags().BoolVar(&f.readData, "read-data", false, "read and verify every byte")
+	cmd.Flags().StringVar(&f.subset, "read-data-subset", "", "read and verify a `part`: n/t, a percentage or a size")
+	return cmd
+}
+
+// subset is the part of the data that is to be read: a fixed one, or as many bytes by chance.
+type subset struct {
+	repo.Subset
+	bytes int64
+}
+
+// parseSubset reads n/t, p% or a size.
+func parseSubset(s string) (*subset, error) {
+	bad := usagef("--read-data-subset %q: give n/t (with 1 <= n <= t), a percentage such as 5%%, or a size such as 10G", s)
+	if part, of, ok := strings.Cut(s, "/"); ok {
+		n, err1 := strconv.ParseUint(part, 10, 32)
+		t, err2 := strconv.ParseUint(of, 10, 32)
+		if err1 != nil || err2 != nil || n < 1 || n > t {
+			return nil, bad
+		}
+		return &subset{Subset: repo.Subset{Part: n, Of: t}}, nil
+	}
+	if p, ok := strings.CutSuffix(s, "%"); ok {
+		share, err := strconv.ParseFloat(p, 64)
+		if err != nil || !(share > 0 && share <= 100) {
+			return nil, bad
+		}
+		return &subset{Subset: repo.Subset{Share: share / 100, Seed: rand.Uint64()}}, nil
+	}
+	n, err := parseSize(s)
+	if err != nil || n <= 0 {
+		return nil, bad
+	}
+	return &subset{Subset: repo.Subset{Seed: rand.Uint64()}, bytes: n}, nil
+}
+
+func (f *checkFlags) parse() (*subset, error) {
+	switch {
+	case f.readData && f.subset != "":
+		return nil, usagef("--read-data and --read-data-subset exclude each other")
+	case f.readData:
+		return &subset{Subset: *repo.ReadAll()}, nil
+	case f.subset != "":
+		return parseSubset(f.subset)
+	}
+	return nil, nil
+}
+
+// resolve turns a number of bytes into a share of what is stored.
+func (s *subset) resolve(ctx context.Context, store backend.Store) (*repo.Subset, error) {
+	if s == nil {
+		return nil, nil
+	}
+	if s.bytes > 0 {
+		stored, err := storedObjects(ctx, store)
+		if err != nil {
+			return nil, err
+		}
+		s.Share = min(1, float64(s.bytes)/float64(max(1, stored["packs"].Bytes)))
+	}
+	return &s.Subset, nil
+}
+
+func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
+	part, err := f.parse()
+	if err != nil {
+		return err
+	}
+	r, err := a.openRepo(ctx, reading)
+	if err != nil {
+		return err
+	}
+	defer r.close(&err)
+	o := &repo.CheckOptions{}
+	if o.ReadData, err = part.resolve(ctx, r.store); err != nil {
+		return err
+	}
+	show := newMeter(a.out, "verified")
+	o.Progress = func(done, total uint64) { show.show(state{Bytes: done, TotalBytes: total}) }
+	report, err := r.Check(ctx, o)
+	if err != nil {
+		return err
+	}
+	faults := len(report.Errors)
+	for _, fault := range report.Errors {
+		a.out.fault("check", "", fault)
+	}
+	n, err := a.checkTrees(ctx, r, report.Errors)
+	if err != nil {
+		return err
+	}
+	return a.printCheck(report, faults+n)
+}
+
+// checkTrees compares directories and reference trees, if this key can read them, and returns how many faults are new.
+func (a *app) checkTrees(ctx context.Context, r *openRepo, known []error) (int, error) {
+	if !r.CanRead(repo.Meta) {
+		return 0, nil
+	}
+	told := map[string]bool{}
+	for _, err := range known {
+		told[rootCause(err)] = true
+	}
+	faults := 0
+	for err := range snapshot.Check(ctx, r.Repository, nil) {
+		if ctx.Err() != nil {
+			return faults, context.Cause(ctx)
+		}
+		if cause := rootCause(err); !told[cause] {
+			told[cause] = true
+			faults++
+			a.out.fault("check", "", err)
+		}
+	}
+	return faults, nil
+}
+
+// rootCause names what is wrong without who noticed, so that it is told once.
+func rootCause(err error) string {
+	if c, ok := errors.AsType[*repo.CorruptError](err); ok {
+		return c.Error()
+	}
+	return err.Error()
+}
+
+// checkSummary is the last line of `check --json`.
+type checkSummary struct {
+	Type              string `json:"message_type"`
+	Errors            int    `json:"num_errors"`
+	Entries           uint64 `json:"ledger_entries"`
+	Snapshots         uint64 `json:"snapshots"`
+	IndexFiles        uint64 `json:"index_files"`
+	Packs             uint64 `json:"packs"`
+	Nodes             uint64 `json:"nodes"`
+	PacksRead         uint64 `json:"packs_read"`
+	BytesRead         uint64 `json:"bytes_read"`
+	Unreferenced      uint64 `json:"unreferenced_objects"`
+	UnreferencedBytes uint64 `json:"unreferenced_bytes"`
+}
+
+func (a *app) printCheck(c *repo.CheckReport, faults int) error {
+	if a.out.json {
+		a.out.object(checkSummary{"summary", faults, c.Entries, c.Snapshots, c.IndexFiles, c.Packs, c.Nodes, c.PacksRead, c.BytesRead, c.Unreferenced, c.UnreferencedBytes})
+	} else {
+		a.out.infof("verified %d ledger entries, %d snapshots, %d index files, %d packs, %d nodes of reference trees\n", c.Entries, c.Snapshots, c.IndexFiles, c.Packs, c.Nodes)
+		if c.PacksRead > 0 {
+			a.out.infof("read %d packs, %s\n", c.PacksRead, bytesText(c.BytesRead))
+		}
+		if c.Unreferenced > 0 {
+			a.out.infof("%d objects (%s) are left over from interrupted work; that is no damage\n", c.Unreferenced, bytesText(c.UnreferencedBytes))
+		}
+	}
+	if faults > 0 {
+		return fmt.Errorf("the repository is damaged: %d faults were found", faults)
+	}
+	a.out.infof("no errors were found\n")
+	return nil
+}

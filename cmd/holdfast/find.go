@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-backup/holdfast/snapshot"
+)
+
+// findFlags are the flags of find.
+type findFlags struct {
+	filter         filterFlags
+	snapshots      []string
+	ignoreCase     bool
+	long           bool
+	newest, oldest string
+}
+
+func (a *app) findCommand() *cobra.Command {
+	var f findFlags
+	cmd := &cobra.Command{
+		Use:   "find [flags] PATTERN...",
+		Short: "Find files in all snapshots",
+		Long: `Find the files and folders that match a pattern, in all snapshots or those selected,
+the newest first. A pattern matches the last parts of a path: "foo*" any name that begins
+with foo, "etc/*.conf" what ends with .conf in any folder etc, "/etc/**/passwd" what
+is called passwd anywhere below /etc.`,
+		Example: `  holdfast find '*.sql'
+  holdfast find -l --host db1 --snapshot latest '/etc/**/*.conf'
+  holdfast find --oldest 2026-01-01 report.odt`,
+		Args: between(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runFind(cmd.Context(), &f, args) },
+	}
+	s := cmd.Flags()
+	f.filter.register(s)
+	s.StringArrayVarP(&f.snapshots, "snapshot", "s", nil, "look in this `snapshot` (repeatable)")
+	s.BoolVarP(&f.ignoreCase, "ignore-case", "i", false, "ignore the case of letters")
+	s.BoolVarP(&f.long, "long", "l", false, "print modes, owners, sizes and times, too")
+	s.StringVarP(&f.newest, "newest", "N", "", "only what was modified at this `time` or before")
+	s.StringVarP(&f.oldest, "oldest", "O", "", "only what was modified at this `time` or after")
+	return cmd
+}
+
+func (f *findFlags) options(patterns []string) (*snapshot.SearchOptions, error) {
+	o := &snapshot.SearchOptions{Patterns: patterns, IgnoreCase: f.ignoreCase}
+	var err error
+	if f.oldest != "" {
+		if o.Since, err = parseTime(f.oldest); err != nil {
+			return nil, err
+		}
+	}
+	if f.newest != "" {
+		if o.Until, err = parseTime(f.newest); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// matchesJSON is what find found in one snapshot.
+type matchesJSON struct {
+	Matches  []nodeJSON `json:"matches"`
+	Hits     int        `json:"hits"`
+	Snapshot string     `json:"snapshot"`
+}
+
+func (a *app) runFind(ctx context.Context, f *findFlags, patterns []string) (err error) {
+	o, err := f.options(patterns)
+	if err != nil {
+		return err
+	}
+	r, err := a.openRepo(ctx, reading)
+	if err != nil {
+		return err
+	}
+	defer r.close(&err)
+	sf := snapshotsFlags{filter: f.filter}
+	list, listErr := sf.list(ctx, r, f.snapshots)
+	var arr *array
+	if a.out.json {
+		arr = &array{o: a.out}
+		defer func() { arr.end() }()
+	}
+	faults := 0
+	for i := len(list) - 1; i >= 0; i-- {
+		n, err := a.findIn(ctx, r, list[i], o, f.long, arr)
+		if err != nil {
+			return err
+		}
+		faults += n
+	}
+	if faults > 0 {
+		return errors.Join(listErr, fmt.Errorf("%d folders could not be read", faults))
+	}
+	return listErr
+}
+
+// findIn searches one snapshot, and returns how many folders could not be read.
+func (a *app) findIn(ctx context.Context, r *openRepo, m *snapshot.Manifest, o *snapshot.SearchOptions, long bool, arr *array) (faults int, err error) {
+	found := matchesJSON{Matches: []nodeJSON{}, Snapshot: m.ID.String()}
+	for hit, err := range snapshot.Search(ctx, r.Repository, m, o) {
+		switch {
+		case errors.Is(err, snapshot.ErrPattern):
+			return 0, asUsage(err)
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		case err != nil:
+			faults++
+			a.out.fault("find", hit.Path, fmt.Errorf("snapshot %s: %w", m.ShortID(), err))
+			continue
+		}
+		found.Hits++
+		if arr != nil {
+			found.Matches = append(found.Matches, newNodeJSON(hit.Path, hit.Node))
+			continue
+		}
+		if found.Hits == 1 {
+			a.out.infof("snapshot %s of %s:\n", m.ShortID(), localTime(m.Time))
+		}
+		a.printNode(hit.Path, hit.Node, long)
+	}
+	if arr != nil && found.Hits > 0 {
+		arr.add(found)
+	}
+	return faults, nil
+}
