@@ -219,7 +219,7 @@ func TestModel(t *testing.T) {
 		m.ids = []crypto.ID{randomID(r)}
 		m.keys = keyEntries(r, crypto.Data, 1)
 		m.set = openSet(t, &m.opt)
-		for range 400 {
+		for range 250 {
 			m.step()
 		}
 		m.checkAll()

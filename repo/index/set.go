@@ -65,6 +65,7 @@ type Set struct {
 	mu      sync.Mutex // held while the view changes
 	view    *view
 	owners  map[Name]*run // the run that speaks for each index file
+	missing map[Name]bool // files that Sync found missing and that were not added yet
 	live    Live
 	damage  []error
 	closed  bool

@@ -167,7 +167,11 @@ func TestMergeOfDamage(t *testing.T) {
 	var files []*File
 	for range 5 {
 		names, files = append(names, randomName(r)), append(files, fileOf(r, 500))
-		require.NoError(t, s.AddFile(t.Context(), names[len(names)-1], files[len(files)-1]))
+	}
+	_, err := s.Sync(append(names, randomName(r)), nil) // one stays missing, so that runs gather
+	require.NoError(t, err)
+	for i := range names {
+		require.NoError(t, s.AddFile(t.Context(), names[i], files[i]))
 	}
 	at := s.view.runs[0].header.section[sectionEntries].offset
 	require.NoError(t, s.Close())
@@ -176,6 +180,7 @@ func TestMergeOfDamage(t *testing.T) {
 	missing, err := s.Sync(names, nil)
 	require.NoError(t, err)
 	require.Empty(t, missing)
+	require.Equal(t, 5, s.Stats().Runs)
 	require.NoError(t, s.Settle(t.Context()))
 	require.NotEmpty(t, s.Damage())
 	require.NoError(t, s.Settle(t.Context()))
@@ -203,10 +208,15 @@ func TestLeftovers(t *testing.T) {
 	var names []Name
 	var all File
 	for range 6 {
+		names = append(names, randomName(r))
+	}
+	missing, err := s.Sync(append(names, randomName(r)), nil) // one stays missing, so that runs gather
+	require.NoError(t, err)
+	require.Len(t, missing, 7)
+	for _, n := range names {
 		f := fileOf(r, 100)
 		all.Packs = append(all.Packs, f.Packs...)
-		names = append(names, randomName(r))
-		require.NoError(t, s.AddFile(t.Context(), names[len(names)-1], f))
+		require.NoError(t, s.AddFile(t.Context(), n, f))
 	}
 	before := map[string][]byte{}
 	for _, path := range runFiles(t, opt.Dir) {
@@ -231,7 +241,7 @@ func TestLeftovers(t *testing.T) {
 	s = openSet(t, opt)
 	require.Len(t, s.Damage(), 1)
 	require.ErrorIs(t, s.Damage()[0], ErrForeign)
-	missing, err := s.Sync(names, nil)
+	missing, err = s.Sync(names, nil)
 	require.NoError(t, err)
 	require.Empty(t, missing)
 	require.NoFileExists(t, old)
@@ -270,6 +280,35 @@ func TestCovered(t *testing.T) {
 		list, err := s.LookupAll(id)
 		require.NoError(t, err)
 		require.Len(t, list, 1)
+	}
+	require.NoError(t, s.Close())
+}
+
+// TestBulk adds many files, as for a lost cache: they are merged when the last is there.
+func TestBulk(t *testing.T) {
+	r := newRand(t)
+	s := openSet(t, &Options{Dir: t.TempDir()})
+	files := map[Name]*File{}
+	var names []Name
+	for range 100 {
+		n := randomName(r)
+		names, files[n] = append(names, n), fileOf(r, 50)
+	}
+	missing, err := s.Sync(append(names, names[0]), nil)
+	require.NoError(t, err)
+	require.Equal(t, names, missing)
+	for i, n := range missing {
+		require.NoError(t, s.AddFile(t.Context(), n, files[n]))
+		if i < 64 {
+			require.Equal(t, i+1, s.Stats().Runs)
+		}
+	}
+	require.LessOrEqual(t, s.Stats().Runs, 8)
+	require.Len(t, runFiles(t, s.opt.Dir), s.Stats().Runs)
+	for _, f := range files {
+		for _, id := range f.ids() {
+			require.True(t, s.Has(id))
+		}
 	}
 	require.NoError(t, s.Close())
 }

@@ -40,11 +40,15 @@ func (s *Set) Sync(files []Name, live Live) (missing []Name, err error) {
 		s.mark(r)
 	}
 	err = s.drop(useless)
+	s.missing = map[Name]bool{}
 	for _, n := range files {
-		if s.owners[n] == nil {
-			delete(s.owners, n)
+		if s.owners[n] == nil && !s.missing[n] {
+			s.missing[n] = true
 			missing = append(missing, n)
 		}
+	}
+	for _, n := range missing {
+		delete(s.owners, n)
 	}
 	return missing, err
 }
@@ -107,7 +111,8 @@ func (s *Set) drop(runs []*run) error {
 }
 
 // AddFile adds the contents of an index file, that is then wanted as if Sync had named it. Packs that were added by Add and
-// that f lists are kept by its run from then on. A file that the set has is not added again.
+// that f lists are kept by its run from then on. A file that the set has is not added again. Runs are merged when there are too
+// many; while files that Sync called missing are still to come, they may gather, so that they are merged at once.
 func (s *Set) AddFile(ctx context.Context, n Name, f *File) error {
 	s.mu.Lock()
 	has, closed := s.owners[n] != nil, s.closed
@@ -122,23 +127,28 @@ func (s *Set) AddFile(ctx context.Context, n Name, f *File) error {
 	if err != nil {
 		return fmt.Errorf("adding index file %s: %w", n, err)
 	}
-	if err := s.adopt(r, n, f); err != nil {
+	more, err := s.adopt(r, n, f)
+	if err != nil {
 		return err
 	}
-	return s.tidy(ctx, bulkRuns)
+	if more {
+		return s.tidy(ctx, bulkRuns) // so that many are merged at once
+	}
+	return s.tidy(ctx, s.opt.MaxRuns)
 }
 
-// adopt puts a new run into the view.
-func (s *Set) adopt(r *run, n Name, f *File) error {
+// adopt puts a new run into the view, and reports whether more files are missing.
+func (s *Set) adopt(r *run, n Name, f *File) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.missing, n)
 	if s.closed || s.owners[n] != nil {
 		// Whoever was faster made the same file, so its name is not removed.
 		err := r.release()
 		if s.closed {
-			return ErrClosed
+			err = ErrClosed
 		}
-		return err
+		return len(s.missing) > 0, err
 	}
 	s.owners[n] = r
 	s.mark(r)
@@ -155,7 +165,7 @@ func (s *Set) adopt(r *run, n Name, f *File) error {
 	}
 	v.runs = slices.DeleteFunc(v.runs, func(r *run) bool { return r.uncovered != nil && cover(r.uncovered) })
 	s.publish(v)
-	return nil
+	return len(s.missing) > 0, nil
 }
 
 // Add adds a pack of the running session. Its chunks are found when Add returns. The caller does not change p afterwards. Now and then a call takes

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// bulkRuns is how many runs may gather before they are merged although more are likely to come.
+// bulkRuns is how many runs may gather before they are merged although more are to come.
 const bulkRuns = 64
 
 // tidy merges runs if there are more than limit, unless that is being done already.
@@ -21,8 +21,8 @@ func (s *Set) tidy(ctx context.Context, limit int) error {
 	return s.mergeDown(ctx, limit)
 }
 
-// Settle merges runs until there are at most Options.MaxRuns. Call it when many files were added: AddFile lets runs gather, so that
-// they can be merged at once. Lookups go on meanwhile.
+// Settle merges runs until there are at most Options.MaxRuns. Add and AddFile do it themselves, but when files that Sync called
+// missing were not all added. Lookups go on meanwhile.
 func (s *Set) Settle(ctx context.Context) error {
 	s.merging.Lock()
 	defer s.merging.Unlock()

@@ -51,7 +51,7 @@ func roundTrip(t *testing.T, w *world, list []sealed, final bool) {
 	require.NoError(t, err)
 	want := int(w.params.Size)
 	if final {
-		want = min(want, max(64<<10, int(Padme(uint64(length)))))
+		want = min(want, max(MinSize, int(Padme(uint64(length)))))
 	}
 	require.Len(t, p, want)
 	require.Equal(t, crypto.Hash(p), name)
