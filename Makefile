@@ -53,3 +53,7 @@ bench: ## Go benchmarks, ten runs, ready for benchstat
 .PHONY: demo
 demo: ## the README's first command
 	@sh internal/scripts/demo.sh
+
+.PHONY: versus
+versus: ## the same steps with restic, on HOLDFAST_CORPUS
+	@bash internal/scripts/versus.sh

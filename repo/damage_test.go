@@ -318,4 +318,3 @@ func TestMeetingWriters(t *testing.T) {
 	}
 	require.Len(t, requireWhole(t, openRepo(t, store, key)), writers)
 }
-

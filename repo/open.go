@@ -29,7 +29,7 @@ type Repository struct {
 	cached  *segmentCache
 	readers sync.Pool // of *Reader
 
-	mu     sync.Mutex
+	mu      sync.Mutex
 	index   *index.Set // of all that is committed; opened when first needed
 	indexed int        // how many index files of the ledger are in it; -1 if that is unknown
 }
