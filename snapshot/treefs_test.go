@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -359,4 +360,75 @@ func BenchmarkTreeFSRead(b *testing.B) {
 			}
 		})
 	}
+}
+
+var linkNames = []string{"a", "b", "c", "d", "e", "f"}
+
+func randomPath(rng *rand.Rand) string {
+	var parts []string
+	for range 1 + rng.IntN(4) {
+		parts = append(parts, append(linkNames, "..", ".", "", "a")[rng.IntN(len(linkNames)+4)])
+	}
+	return strings.Join(parts, "/")
+}
+
+// newLinks makes a folder of random files and symlinks.
+func newLinks(t *testing.T, rng *rand.Rand) string {
+	t.Helper()
+	dir := t.TempDir()
+	folders := []string{"", "a", "a/b", "c"}
+	for _, sub := range folders {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, sub), 0o755))
+		for _, name := range linkNames {
+			p, target := filepath.Join(dir, sub, name), randomPath(rng)
+			switch {
+			case slices.Contains(folders, path.Join(sub, name)):
+			case rng.IntN(4) == 0:
+				require.NoError(t, os.WriteFile(p, []byte(p), 0o644))
+			case rng.IntN(3) == 0:
+				require.NoError(t, os.Symlink(dir+"/"+target, p))
+			case target != "":
+				require.NoError(t, os.Symlink(target, p))
+			}
+		}
+	}
+	return dir
+}
+
+// TestTreeFSFollowsLikeTheSystem compares paths through random symlinks with what the system makes of them.
+func TestTreeFSFollowsLikeTheSystem(t *testing.T) {
+	const seed = 7
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, seed))
+	dir := newLinks(t, rng)
+	r := newRepo(t)
+	m, err := snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, dir)}, nil)
+	require.NoError(t, err)
+	tr, err := snapshot.OpenTree(t.Context(), r, m.ID)
+	require.NoError(t, err)
+	fsys, err := fs.Sub(tr.FS(), strings.TrimPrefix(filepath.ToSlash(dir), "/"))
+	require.NoError(t, err)
+	found, missing := 0, 0
+	for range 2000 {
+		name := path.Clean(strings.ReplaceAll("./"+randomPath(rng), "..", "a"))
+		want, wantErr := os.Stat(filepath.Join(dir, name))
+		got, err := fs.Stat(fsys, name)
+		if wantErr != nil {
+			missing++
+			require.True(t, err != nil || got.Mode().Type() == fs.ModeSymlink, name)
+			continue
+		}
+		found++
+		require.NoError(t, err, name)
+		require.Equal(t, want.Mode(), got.Mode(), name)
+		if want.Mode().IsRegular() {
+			b, err := fs.ReadFile(fsys, name)
+			require.NoError(t, err)
+			is, err := os.ReadFile(filepath.Join(dir, name))
+			require.NoError(t, err)
+			require.Equal(t, string(is), string(b), name)
+		}
+	}
+	t.Logf("%d found, %d missing", found, missing)
+	require.Greater(t, min(found, missing), 300)
 }
