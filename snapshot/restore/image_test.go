@@ -159,7 +159,7 @@ func TestDamage(t *testing.T) {
 			data := randomBytes(rng, 6<<20)
 			c := b.save(data)
 			r := b.commit(c)
-			keys := b.dataPacks(data)
+			keys := b.dataPacks()
 			require.Greater(t, len(keys), 4)
 			key := keys[rng.IntN(len(keys))]
 			b.damage(key, how)
@@ -206,7 +206,7 @@ func (b *bench) damage(key, how string) {
 }
 
 // dataPacks returns the keys of large packs, which are those of class DATA.
-func (b *bench) dataPacks(data []byte) (keys []string) {
+func (b *bench) dataPacks() (keys []string) {
 	for info, err := range b.store.List(b.t.Context(), "packs/") {
 		require.NoError(b.t, err)
 		if info.Size > 900<<10 {

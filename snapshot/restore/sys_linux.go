@@ -1,0 +1,56 @@
+package restore
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	noatime       = unix.O_NOATIME
+	futimensWorks = true
+)
+
+func mknodat(fd int, name string, mode uint32, rdev uint64) error {
+	return unix.Mknodat(fd, name, mode, int(unix.Mkdev(uint32(rdev>>32), uint32(rdev))))
+}
+
+// chmodAt sets the permissions of something that must not be opened. It is never a symlink; should it be by now, nothing happens to
+// where that leads.
+func chmodAt(d dirHandle, name string, mode uint32) error {
+	err := unix.Fchmodat(int(d.Fd()), name, mode, unix.AT_SYMLINK_NOFOLLOW)
+	if err != unix.EOPNOTSUPP {
+		return err
+	}
+	f, err := openAt(d, name, unix.O_PATH, 0) // kernels before 6.6
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode)
+}
+
+// xattrPath is a path of an entry for calls on extended attributes, which take no descriptor of a folder.
+func (e *entry) xattrPath() string { return fmt.Sprintf("/proc/self/fd/%d/%s", e.dir.Fd(), e.name) }
+
+// ownXattr reports whether an extended attribute belongs to what is restored, so that it is removed if the snapshot does not have it. Labels of the
+// system's security modules do not.
+func ownXattr(name string) bool {
+	return strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.") || strings.HasPrefix(name, "system.posix_acl_") ||
+		name == "security.capability"
+}
+
+// privilegedXattr reports whether only root may set the attribute.
+func privilegedXattr(name string) bool {
+	return strings.HasPrefix(name, "security.") || strings.HasPrefix(name, "trusted.")
+}
+
+// syncTree makes everything on the file system of d durable.
+func syncTree(d dirHandle) error { return unix.Syncfs(int(d.Fd())) }
+
+func dropFileCache(f *os.File) { dropCache(f) }
+
+// folderEntry is a folder whose attributes are set, open as own and called name in d.
+func folderEntry(d, own dirHandle, name string) *entry { return &entry{dir: d, name: name, file: own} }
