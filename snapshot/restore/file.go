@@ -98,6 +98,9 @@ func (f *file) openFirst(d dirHandle) error {
 	switch f.how {
 	case howUpdate, howRead:
 		h, err := openFile(d, name, f.how == howUpdate)
+		if isDenied(err) && f.how == howUpdate && (&entry{dir: d, name: name}).chmod(0o600) == nil {
+			h, err = openFile(d, name, true) // it gets its own permissions in the end
+		}
 		if err == nil {
 			return f.took(h)
 		}

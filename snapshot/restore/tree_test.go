@@ -197,6 +197,7 @@ func TestTree(t *testing.T) {
 	items := sample(t)
 	_, r, root := stored(t, items...)
 	path := filepath.Join(t.TempDir(), "new", "target")
+	t.Cleanup(func() { makeWritable(path) })
 	var last restore.Progress
 	var ev events
 	o := &restore.TreeOptions{Options: restore.Options{Verify: true, Report: ev.report, Progress: func(p restore.Progress) { last = p }}}
@@ -232,6 +233,16 @@ func TestTree(t *testing.T) {
 	require.Equal(t, []restore.EventKind{restore.EventRestored}, ev.kinds("/d/x"))
 	require.Equal(t, []restore.EventKind{restore.EventUpdated}, ev.kinds("/d/up"))
 	require.Equal(t, []restore.EventKind{restore.EventUnchanged}, ev.kinds("/big"))
+}
+
+// makeWritable lets a test of an ordinary user clean up.
+func makeWritable(path string) {
+	_ = filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(p, 0o700)
+		}
+		return err
+	})
 }
 
 func TestHardLinks(t *testing.T) {
