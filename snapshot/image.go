@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/repo/reftree"
@@ -38,6 +39,13 @@ type Image struct {
 	repo *repo.Repository
 	node *tree.Node
 	m    *content.Map
+	last atomic.Pointer[loaded]
+}
+
+// loaded is a chunk that was verified: small reads in a row need it again and again.
+type loaded struct {
+	id    repo.ID
+	bytes []byte
 }
 
 // OpenImage opens the file of a snapshot at a path, whose leading slash may be missing. With an empty path the snapshot must hold one
@@ -81,9 +89,10 @@ func (im *Image) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("reading at negative offset %d", off)
 	}
-	short := off+int64(len(p)) > im.Size()
+	left := max(0, im.Size()-off)
+	short := int64(len(p)) > left
 	if short {
-		p = p[:max(0, im.Size()-off)]
+		p = p[:left]
 	}
 	end := off + int64(len(p))
 	for s, err := range im.m.Spans(im.ctx, off, int64(len(p))) {
@@ -110,7 +119,7 @@ func (im *Image) fill(p []byte, off, end int64, s *content.Placed) error {
 	case reftree.Unread:
 		return &UnreadError{Offset: s.Offset, Length: s.Length}
 	}
-	chunk, err := im.repo.Load(im.ctx, repo.Data, s.ID, uint32(s.Length))
+	chunk, err := im.chunk(s.ID, uint32(s.Length))
 	if err != nil {
 		return err
 	}
@@ -118,6 +127,17 @@ func (im *Image) fill(p []byte, off, end int64, s *content.Placed) error {
 		at += int64(copy(p[at-off:to-off], chunk[(at-s.Offset)%s.Length:]))
 	}
 	return nil
+}
+
+func (im *Image) chunk(id repo.ID, length uint32) ([]byte, error) {
+	if l := im.last.Load(); l != nil && l.id == id {
+		return l.bytes, nil
+	}
+	b, err := im.repo.Load(im.ctx, repo.Data, id, length)
+	if err == nil {
+		im.last.Store(&loaded{id, b})
+	}
+	return b, err
 }
 
 // OnlyFile returns the path and node of the one file that a snapshot holds. If there are none or several the error wraps [ErrNotFile].
