@@ -151,7 +151,7 @@ func (a *app) runBackup(ctx context.Context, f *backupFlags, args []string) (err
 		return err
 	}
 	if f.parent != "" {
-		m, err := snapshot.Find(ctx, r.Repository, f.parent, &snapshot.Filter{Hosts: hosts(f.host)})
+		m, err := snapshot.Find(ctx, r.Repository, f.parent, nil)
 		if err != nil {
 			return err
 		}
@@ -171,21 +171,10 @@ func (a *app) runBackup(ctx context.Context, f *backupFlags, args []string) (err
 	return nil
 }
 
-func hosts(name string) []string {
-	if name == "" {
-		return nil
-	}
-	return []string{name}
-}
-
 // openForBackup opens the repository, or makes it if that was asked for and there is none.
 func (a *app) openForBackup(ctx context.Context, f *backupFlags) (*openRepo, error) {
-	how := writing
-	if f.dryRun {
-		how = reading
-	}
 	if !f.init {
-		return a.openRepo(ctx, how)
+		return a.openRepo(ctx, writing)
 	}
 	if err := a.checkNewKeyFile(f.newKeyFile); err != nil {
 		return nil, err
@@ -204,7 +193,7 @@ func (a *app) openForBackup(ctx context.Context, f *backupFlags) (*openRepo, err
 	if f.newKeyFile != "" {
 		return nil, errors.Join(a.mustBeVacant(ctx), errors.New("--new-key-file is for a new one: use --key-file"))
 	}
-	return a.openRepo(ctx, how)
+	return a.openRepo(ctx, writing)
 }
 
 // backup runs the backup, showing how far it is.

@@ -60,9 +60,9 @@ func (a *app) runCat(ctx context.Context, f *filterFlags, args []string) (err er
 	if what != "node" {
 		return a.printJSON(newManifestJSON(m))
 	}
-	n, err := tree.Resolve(ctx, r, m.Root, p)
+	n, err := resolve(ctx, r, m, p)
 	if err != nil {
-		return fmt.Errorf("snapshot %s: %w", m.ShortID(), err)
+		return err
 	}
 	j, err := newFullNodeJSON(ctx, r, path.Clean("/"+p), n)
 	if err != nil {

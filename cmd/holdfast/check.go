@@ -195,7 +195,7 @@ func (a *app) printCheck(c *repo.CheckReport, faults int) error {
 		}
 	}
 	if faults > 0 {
-		return fmt.Errorf("the repository is damaged: %d faults were found", faults)
+		return fmt.Errorf("the repository is damaged: %s found", count(int64(faults), "fault"))
 	}
 	a.out.infof("no errors were found\n")
 	return nil

@@ -56,12 +56,12 @@ func (f *diffFlags) side(ctx context.Context, r *openRepo, arg string) (diffSide
 	if err != nil {
 		return diffSide{}, err
 	}
-	n, err := tree.Resolve(ctx, r, m.Root, p)
+	n, err := resolve(ctx, r, m, p)
 	if err == nil && n.Type != tree.Directory {
-		err = fmt.Errorf("%s is a %s, not a folder", path.Clean("/"+p), n.Type)
+		err = fmt.Errorf("snapshot %s: %s is a %s, not a folder", m.ShortID(), path.Clean("/"+p), n.Type)
 	}
 	if err != nil {
-		return diffSide{}, fmt.Errorf("snapshot %s: %w", m.ShortID(), err)
+		return diffSide{}, err
 	}
 	return diffSide{ID: m.ID.String(), root: n.Dir}, nil
 }

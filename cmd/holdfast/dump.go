@@ -75,23 +75,30 @@ func (a *app) runDump(ctx context.Context, f *dumpFlags, args []string) (err err
 	return restore.Dump(ctx, r.Repository, n.Content, out, &restore.DumpOptions{Path: p, ZeroFill: f.zeroFill})
 }
 
+// resolve returns the entry of a snapshot at a path.
+func resolve(ctx context.Context, r *openRepo, m *snapshot.Manifest, p string) (*tree.Node, error) {
+	n, err := tree.Resolve(ctx, r, m.Root, p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("snapshot %s: %s: no such file or folder", m.ShortID(), path.Clean("/"+p))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", m.ShortID(), err)
+	}
+	return n, nil
+}
+
 // fileOf returns a file of a snapshot with its path; of one that holds a single file the path may be empty.
 func fileOf(ctx context.Context, r *openRepo, m *snapshot.Manifest, p string) (string, *tree.Node, error) {
-	var n *tree.Node
-	var err error
 	if p == "" {
-		p, n, err = snapshot.OnlyFile(ctx, r.Repository, m)
-	} else {
-		n, err = tree.Resolve(ctx, r, m.Root, p)
+		p, n, err := snapshot.OnlyFile(ctx, r.Repository, m)
+		if err != nil {
+			return "", nil, fmt.Errorf("snapshot %s: %w", m.ShortID(), err)
+		}
+		return path.Clean("/" + p), n, nil
 	}
-	p = path.Clean("/" + p)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", nil, fmt.Errorf("snapshot %s: %s: no such file or folder", m.ShortID(), p)
-	case err != nil:
-		return "", nil, fmt.Errorf("snapshot %s: %w", m.ShortID(), err)
-	case !n.Type.HasContent():
-		return "", nil, fmt.Errorf("snapshot %s: %s is a %s: %w", m.ShortID(), p, n.Type, snapshot.ErrNotFile)
+	n, err := resolve(ctx, r, m, p)
+	if err == nil && !n.Type.HasContent() {
+		err = fmt.Errorf("snapshot %s: %s is a %s: %w", m.ShortID(), path.Clean("/"+p), n.Type, snapshot.ErrNotFile)
 	}
-	return p, n, nil
+	return path.Clean("/" + p), n, err
 }

@@ -93,7 +93,7 @@ func (a *app) runFind(ctx context.Context, f *findFlags, patterns []string) (err
 		faults += n
 	}
 	if faults > 0 {
-		return errors.Join(listErr, fmt.Errorf("%d folders could not be read", faults))
+		return errors.Join(listErr, fmt.Errorf("%s could not be read", count(int64(faults), "folder")))
 	}
 	return listErr
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,19 @@ func (f *initFlags) config() (c repo.Config, err error) {
 			return c, usagef("--cipher: %w", err)
 		}
 	}
+	if err := withDefaults(c).Validate(); err != nil {
+		return c, asUsage(err)
+	}
 	return c, nil
+}
+
+// withDefaults fills in what init leaves to the library, for judging the rest before anything is made.
+func withDefaults(c repo.Config) repo.Config {
+	c.ChunkMean = cmp.Or(c.ChunkMean, 64<<10)
+	c.SegmentSize = cmp.Or(c.SegmentSize, max(repo.DefaultSegmentSize, 4*c.ChunkMean))
+	c.PackSize = cmp.Or(c.PackSize, max(repo.DefaultPackSize, 2*c.SegmentSize))
+	c.Suite = cmp.Or(c.Suite, crypto.AES256GCM)
+	return c
 }
 
 func (a *app) runInit(ctx context.Context, f *initFlags) (err error) {

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 	"github.com/holdfast-backup/holdfast/snapshot/tree"
 )
@@ -64,30 +62,30 @@ func (a *app) runLs(ctx context.Context, f *lsFlags, args []string) (err error) 
 	if len(paths) == 0 {
 		paths, all = []string{"/"}, true
 	}
-	l := &lister{app: a, repo: r, root: m.Root, long: f.long}
+	l := &lister{app: a, repo: r, snapshot: m, long: f.long}
 	if a.out.json {
 		l.array = &array{o: a.out}
 		defer l.array.end()
 	}
 	for _, p := range paths {
 		if err := l.list(ctx, path.Clean("/"+p), all); err != nil {
-			return fmt.Errorf("snapshot %s: %w", m.ShortID(), err)
+			return err
 		}
 	}
 	if l.faults > 0 {
-		return fmt.Errorf("%d folders could not be read", l.faults)
+		return fmt.Errorf("snapshot %s: %s could not be read", m.ShortID(), count(int64(l.faults), "folder"))
 	}
 	return nil
 }
 
 // lister prints entries of one snapshot.
 type lister struct {
-	app    *app
-	repo   *openRepo
-	root   repo.Pair
-	long   bool
-	array  *array // of --json
-	faults int
+	app      *app
+	repo     *openRepo
+	snapshot *snapshot.Manifest
+	long     bool
+	array    *array // of --json
+	faults   int
 }
 
 func (l *lister) print(p string, n *tree.Node) {
@@ -100,10 +98,7 @@ func (l *lister) print(p string, n *tree.Node) {
 
 // list prints what is at a path: a file itself, of a folder what is in it.
 func (l *lister) list(ctx context.Context, p string, all bool) error {
-	n, err := tree.Resolve(ctx, l.repo, l.root, p)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", p, fs.ErrNotExist)
-	}
+	n, err := resolve(ctx, l.repo, l.snapshot, p)
 	if err != nil {
 		return err
 	}

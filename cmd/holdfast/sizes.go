@@ -35,6 +35,14 @@ func parseIntSize(flag, s string) (int, error) {
 // bytesText writes a size for people.
 func bytesText(n uint64) string { return humanize.IBytes(n) }
 
+// count writes a number of things.
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.FormatInt(n, 10) + " " + thing + "s"
+}
+
 // durationText writes a duration as hours, minutes and seconds.
 func durationText(d time.Duration) string {
 	s := int64(d.Round(time.Second) / time.Second)

@@ -153,7 +153,7 @@ func (a *app) printSnapshots(g *snapshot.Group) {
 			bytesText(m.Stats.BytesProcessed), printable(strings.Join(m.Paths, " ")))
 	}
 	w.Flush()
-	a.out.infof("%d snapshots\n", len(g.Snapshots))
+	a.out.infof("%s\n", count(int64(len(g.Snapshots)), "snapshot"))
 }
 
 func groupTitle(g *snapshot.Group) string {

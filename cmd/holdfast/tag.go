@@ -107,7 +107,7 @@ func (a *app) runTag(ctx context.Context, f *tagFlags, args []string) (err error
 			Changed int    `json:"changed_snapshots"`
 		}{"summary", changed})
 	}
-	a.out.infof("changed the tags of %d snapshots\n", changed)
+	a.out.infof("changed the tags of %s\n", count(int64(changed), "snapshot"))
 	return listErr
 }
 
