@@ -14,6 +14,7 @@ func verbFirst(root *cobra.Command, args []string) []string {
 	flags := allFlags(root)
 	cmd := root
 	var verbs, rest []string
+	operands := false
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
@@ -22,22 +23,22 @@ func verbFirst(root *cobra.Command, args []string) []string {
 		}
 		if strings.HasPrefix(arg, "-") && arg != "-" {
 			rest = append(rest, arg)
-			if takesNext(flags, arg) && i+1 < len(args) {
+			if i+1 < len(args) && flags.takesNext(arg, subcommand(cmd, args[i+1]) != nil) {
 				i++
 				rest = append(rest, args[i])
 			}
 			continue
 		}
-		sub := subcommand(cmd, arg)
-		if sub == nil || len(rest) > 0 && cmd != root && hasOperand(rest, flags) {
-			rest = append(rest, arg)
-			if cmd == root {
-				return args // not a verb: cobra says so
-			}
+		if sub := subcommand(cmd, arg); sub != nil && !operands {
+			verbs = append(verbs, arg)
+			cmd = sub
 			continue
 		}
-		verbs = append(verbs, arg)
-		cmd = sub
+		if cmd == root {
+			return args // not a verb: cobra says so
+		}
+		operands = true
+		rest = append(rest, arg)
 	}
 	return append(verbs, rest...)
 }
@@ -50,28 +51,21 @@ func subcommand(cmd *cobra.Command, name string) *cobra.Command {
 	return cmd.Commands()[i]
 }
 
-// hasOperand reports whether args hold anything but flags and their values.
-func hasOperand(args []string, flags map[string]*pflag.Flag) bool {
-	for i := 0; i < len(args); i++ {
-		if !strings.HasPrefix(args[i], "-") {
-			return true
-		}
-		if takesNext(flags, args[i]) {
-			i++
-		}
-	}
-	return false
-}
+// flagForms says of each flag, by its name with dashes, whether it takes a value. A few short ones do with one verb and not with
+// another.
+type flagForms map[string]struct{ with, without bool }
 
-// allFlags returns the flags of all verbs by their names, and by their one-letter names after a dash.
-func allFlags(root *cobra.Command) map[string]*pflag.Flag {
-	flags := map[string]*pflag.Flag{}
+// allFlags returns the flags of all verbs.
+func allFlags(root *cobra.Command) flagForms {
+	flags := flagForms{}
 	var visit func(*cobra.Command)
 	visit = func(c *cobra.Command) {
 		add := func(f *pflag.Flag) {
-			flags["--"+f.Name] = f
-			if f.Shorthand != "" {
-				flags["-"+f.Shorthand] = f
+			for _, name := range []string{"--" + f.Name, "-" + f.Shorthand} {
+				form := flags[name]
+				form.with = form.with || f.NoOptDefVal == ""
+				form.without = form.without || f.NoOptDefVal != ""
+				flags[name] = form
 			}
 		}
 		c.PersistentFlags().VisitAll(add)
@@ -81,21 +75,19 @@ func allFlags(root *cobra.Command) map[string]*pflag.Flag {
 		}
 	}
 	visit(root)
+	delete(flags, "-")
 	return flags
 }
 
-// takesNext reports whether the value of a flag is the next argument.
-func takesNext(flags map[string]*pflag.Flag, arg string) bool {
+// takesNext reports whether the next argument is the value of a flag. Where that depends on the verb, a next argument that is one is
+// taken for it.
+func (flags flagForms) takesNext(arg string, verb bool) bool {
+	takes := func(name string) bool { return flags[name].with && !(flags[name].without && verb) }
 	if strings.HasPrefix(arg, "--") {
-		f := flags[arg]
-		return f != nil && f.NoOptDefVal == ""
+		return takes(arg)
 	}
 	for i, letter := range arg[1:] {
-		f := flags["-"+string(letter)]
-		if f == nil {
-			return false
-		}
-		if f.NoOptDefVal == "" {
+		if takes("-" + string(letter)) {
 			return i+2 == len(arg)
 		}
 	}

@@ -191,7 +191,8 @@ func (a *app) printCheck(c *repo.CheckReport, faults int) error {
 			a.out.infof("read %d packs, %s\n", c.PacksRead, bytesText(c.BytesRead))
 		}
 		if c.Unreferenced > 0 {
-			a.out.infof("%d objects (%s) are left over from interrupted work; that is no damage\n", c.Unreferenced, bytesText(c.UnreferencedBytes))
+			a.out.infof("%s (%s) are of no use any more, such as records of sessions that ended; that is no damage\n",
+				count(int64(c.Unreferenced), "object"), bytesText(c.UnreferencedBytes))
 		}
 	}
 	if faults > 0 {

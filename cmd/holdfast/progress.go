@@ -101,30 +101,29 @@ func remaining(s state, speed float64) (time.Duration, bool) {
 	return time.Duration(float64(s.TotalBytes-s.Bytes) / speed * float64(time.Second)), true
 }
 
-const barWidth = 20
+const barWidth = 10
 
-// statusText says in one line how far the work is.
+// statusText says in one line how far the work is, what matters most first.
 func statusText(verb string, s state, elapsed time.Duration, speed float64) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[%s] ", durationText(elapsed))
 	if s.TotalBytes > 0 {
 		share := min(1, float64(s.Bytes)/float64(s.TotalBytes))
 		full := int(share * barWidth)
-		fmt.Fprintf(&b, "%s%s %5.1f%%  ", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), share*100)
+		fmt.Fprintf(&b, "%s%s %5.1f%%, ", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), share*100)
 	}
-	fmt.Fprintf(&b, "%s %s", verb, bytesText(s.Bytes))
+	if eta, ok := remaining(s, speed); ok {
+		fmt.Fprintf(&b, "%s to go, ", durationText(eta))
+	}
+	fmt.Fprintf(&b, "%s/s, %s %s", bytesText(uint64(speed)), verb, bytesText(s.Bytes))
 	if s.TotalBytes > 0 {
 		fmt.Fprintf(&b, " of %s", bytesText(s.TotalBytes))
 	}
 	if s.Files > 0 {
-		fmt.Fprintf(&b, ", %d files", s.Files)
-	}
-	fmt.Fprintf(&b, ", %s/s", bytesText(uint64(speed)))
-	if eta, ok := remaining(s, speed); ok {
-		fmt.Fprintf(&b, ", %s to go", durationText(eta))
+		fmt.Fprintf(&b, ", %s", count(int64(s.Files), "file"))
 	}
 	if s.Errors > 0 {
-		fmt.Fprintf(&b, ", %d errors", s.Errors)
+		fmt.Fprintf(&b, ", %s", count(int64(s.Errors), "error"))
 	}
 	return b.String()
 }

@@ -140,7 +140,7 @@ func (a *app) streamSource(s *sourceFlags, args []string) (*sourceSet, error) {
 	}
 	return &sourceSet{stream: func(ctx context.Context) (source.Stream, string, error) {
 		if s.stdin {
-			return source.NewStream(ctx, a.stdin), place, nil
+			return source.NewStream(ctx, newStdin(ctx, a.stdin)), place, nil
 		}
 		c, err := source.Command(ctx, args, &source.CommandOptions{Stderr: os.Stderr})
 		return c, place, err

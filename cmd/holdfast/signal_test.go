@@ -1,0 +1,135 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+)
+
+// holdfast returns the command with a key file and repository in dir.
+func holdfast(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	cmd = exec.Command(self)
+	cmd.Args = append([]string{"holdfast"}, args...) // TestMain goes by this name
+	cmd.Env = append(os.Environ(), "HOLDFAST_REPOSITORY="+filepath.Join(dir, "repo"), "HOLDFAST_KEY_FILE="+filepath.Join(dir, "key"),
+		"HOLDFAST_CACHE_DIR="+filepath.Join(dir, "cache"))
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	return cmd, stdout, stderr
+}
+
+func newDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	text, _ := crypto.NewKeyFile()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "key"), text, 0o600))
+	cmd, _, stderr := holdfast(t, dir, "init", "--pack-size", "1M", "--segment-size", "256K")
+	require.NoError(t, cmd.Run(), stderr)
+	return dir
+}
+
+// TestInterrupted interrupts a backup whose source has stalled. It ends at once and cleanly, and the next run does not upload again
+// what the first one had.
+func TestInterrupted(t *testing.T) {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			dir := newDir(t)
+			data := make([]byte, 24<<20)
+			_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
+
+			cmd, _, stderr := holdfast(t, dir, "backup", "--stdin")
+			in, err := cmd.StdinPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			_, err = in.Write(data[:20<<20])
+			require.NoError(t, err)
+			require.Eventually(t, func() bool {
+				packs, err := filepath.Glob(filepath.Join(dir, "repo/packs/*/*"))
+				return err == nil && len(packs) >= 8
+			}, 20*time.Second, 10*time.Millisecond)
+			require.NoError(t, cmd.Process.Signal(sig))
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			select {
+			case <-ended:
+			case <-time.After(20 * time.Second):
+				require.NoError(t, cmd.Process.Kill())
+				t.Fatal("it did not stop")
+			}
+			require.Equal(t, exitInterrupted, cmd.ProcessState.ExitCode(), stderr)
+			require.Equal(t, "holdfast: interrupted: what was uploaded is kept, and the next run of this backup uses it\n", stderr.String())
+
+			cmd, stdout, stderr := holdfast(t, dir, "snapshots", "--json")
+			require.NoError(t, cmd.Run(), stderr)
+			require.Equal(t, "[]\n", stdout.String())
+
+			cmd, stdout, stderr = holdfast(t, dir, "backup", "--stdin", "--json")
+			cmd.Stdin = bytes.NewReader(data)
+			require.NoError(t, cmd.Run(), stderr)
+			var sum struct {
+				Added uint64 `json:"data_added"`
+				Total uint64 `json:"total_bytes_processed"`
+			}
+			lines := bytes.Split(bytes.TrimSpace(stdout.Bytes()), []byte("\n"))
+			require.NoError(t, json.Unmarshal(lines[len(lines)-1], &sum))
+			require.EqualValues(t, len(data), sum.Total)
+			require.Less(t, sum.Added, sum.Total*3/4)
+
+			cmd, stdout, stderr = holdfast(t, dir, "dump", "latest")
+			require.NoError(t, cmd.Run(), stderr)
+			require.True(t, bytes.Equal(data, stdout.Bytes()))
+		})
+	}
+}
+
+// TestSlowBackupTellsProgress looks at the status lines of a backup that takes a while.
+func TestSlowBackupTellsProgress(t *testing.T) {
+	t.Parallel()
+	dir := newDir(t)
+	cmd, stdout, stderr := holdfast(t, dir, "backup", "--stdin", "--json")
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	for range 5 {
+		_, err = in.Write(make([]byte, 5<<20))
+		require.NoError(t, err)
+		time.Sleep(500 * time.Millisecond)
+	}
+	require.NoError(t, in.Close())
+	require.NoError(t, cmd.Wait(), stderr)
+	dec := json.NewDecoder(stdout)
+	types := map[string]int{}
+	for {
+		var line statusJSON
+		if err := dec.Decode(&line); err == io.EOF {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		types[line.Type]++
+		if line.Type == "status" {
+			require.Positive(t, line.BytesDone)
+			require.Positive(t, line.SecondsElapsed)
+		}
+	}
+	require.GreaterOrEqual(t, types["status"], 1)
+	require.LessOrEqual(t, types["status"], 4)
+	require.Equal(t, 1, types["summary"])
+	require.Len(t, types, 2)
+}
