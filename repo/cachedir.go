@@ -68,7 +68,7 @@ func (c *cacheDir) writeSealed(name string, plain []byte) error {
 		tmp.Close()
 		return fmt.Errorf("writing the cache: %w", err)
 	}
-	if err := tmp.Close(); err != nil {
+	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("writing the cache: %w", err)
 	}
 	if err := os.Rename(tmp.Name(), path); err != nil {

@@ -15,13 +15,14 @@ import (
 )
 
 // chain is the ledger as read so far: the only thing that several writers agree on.
-// Its state only grows; advance and append are serialised by mu.
+// Its state only grows. One goroutine at a time advances or appends; others look at the state meanwhile.
 type chain struct {
 	store backend.Store
 	cache *ledgerCache
 
-	mu    sync.Mutex
-	state *ledger.State
+	moving sync.Mutex // held while entries are fetched or appended
+	mu     sync.Mutex // held while state is looked at or changed, never over a call to the store
+	state  *ledger.State
 }
 
 // gapProbes are the distances beyond a missing entry at which later ones are looked for (docs/format.md, 7.4).
@@ -29,18 +30,24 @@ var gapProbes = []uint64{1, 2, 4, 8, 16, 32, 64}
 
 // advance reads the entries that others have appended.
 func (c *chain) advance(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.advanceLocked(ctx)
+	c.moving.Lock()
+	defer c.moving.Unlock()
+	return c.fetch(ctx)
 }
 
-func (c *chain) advanceLocked(ctx context.Context) error {
-	read := false
+// head returns the number of the next entry.
+func (c *chain) head() (n uint64) {
+	c.view(func(s *ledger.State) { n, _ = s.Head() })
+	return n
+}
+
+// fetch reads up to the head. The caller holds moving.
+func (c *chain) fetch(ctx context.Context) error {
 	for {
-		n, _ := c.state.Head()
+		n := c.head()
 		b, err := c.read(ctx, n)
 		if errors.Is(err, fs.ErrNotExist) {
-			return c.probeGap(ctx, n, read)
+			return c.probeGap(ctx, n)
 		}
 		if err != nil {
 			return err
@@ -48,7 +55,6 @@ func (c *chain) advanceLocked(ctx context.Context) error {
 		if err := c.apply(n, b); err != nil {
 			return err
 		}
-		read = true
 	}
 }
 
@@ -61,6 +67,8 @@ func (c *chain) read(ctx context.Context, n uint64) ([]byte, error) {
 }
 
 func (c *chain) apply(n uint64, b []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err := c.state.Apply(b); err != nil {
 		if bad, ok := errors.AsType[*ledger.CorruptError](err); ok {
 			return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: bad.Err}
@@ -72,13 +80,13 @@ func (c *chain) apply(n uint64, b []byte) error {
 }
 
 // probeGap fails if an entry beyond the missing entry n exists: then n was lost, and n is not the head.
-func (c *chain) probeGap(ctx context.Context, n uint64, again bool) error {
+func (c *chain) probeGap(ctx context.Context, n uint64) error {
 	for _, d := range gapProbes {
 		_, err := c.store.Stat(ctx, ledger.EntryKey(n+d))
 		if err == nil {
 			// Somebody may have appended both since n was looked for.
 			if _, err := c.store.Stat(ctx, ledger.EntryKey(n)); err == nil {
-				return c.advanceLocked(ctx)
+				return c.fetch(ctx)
 			}
 			return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: fmt.Errorf("missing, but entry %d is there", n+d)}
 		}
@@ -92,18 +100,14 @@ func (c *chain) probeGap(ctx context.Context, n uint64, again bool) error {
 // append adds the entry whose body decide gives, having been shown the state up to the very entry before it. It returns
 // the new entry's number. decide may be called more than once; its error ends the attempt.
 func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) (uint64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.moving.Lock()
+	defer c.moving.Unlock()
 	for {
-		if err := c.advanceLocked(ctx); err != nil {
+		if err := c.fetch(ctx); err != nil {
 			return 0, err
 		}
-		body, err := decide(c.state)
-		if err != nil {
-			return 0, err
-		}
-		n, _ := c.state.Head()
-		b, err := c.state.Next(ring, body, time.Now().UnixNano())
+		n := c.head()
+		b, err := c.next(ring, decide)
 		if err != nil {
 			return 0, err
 		}
@@ -115,6 +119,17 @@ func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*l
 			return n, c.apply(n, b)
 		}
 	}
+}
+
+// next makes the next entry.
+func (c *chain) next(ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	body, err := decide(c.state)
+	if err != nil {
+		return nil, err
+	}
+	return c.state.Next(ring, body, time.Now().UnixNano())
 }
 
 // create stores entry n unless there is one. A lost reply is not a lost race: what is there decides.

@@ -62,6 +62,11 @@ func (r *Repository) Check(ctx context.Context, opts *CheckOptions) (*CheckRepor
 	if c.opts.Workers <= 0 {
 		c.opts.Workers = runtime.GOMAXPROCS(0)
 	}
+	if err := r.chain.advance(ctx); err != nil {
+		if err := c.fault(err); err != nil {
+			return &c.report, err
+		}
+	}
 	for _, step := range []func(context.Context) error{c.ledger, c.slots, c.snapshots, c.indexFiles, c.references, c.objects, c.readPacks} {
 		if err := step(ctx); err != nil {
 			return &c.report, err

@@ -25,14 +25,8 @@ type Subset struct {
 	Seed uint64
 }
 
-// All chooses every pack.
-var allPacks = Subset{Part: 1, Of: 1}
-
 // ReadAll returns the subset of all packs.
-func ReadAll() *Subset {
-	s := allPacks
-	return &s
-}
+func ReadAll() *Subset { return &Subset{Part: 1, Of: 1} }
 
 func (s *Subset) has(p *index.Pack) bool {
 	if s == nil {
@@ -74,7 +68,7 @@ func (c *checker) readable(ctx context.Context, f ledger.IndexFile) ([]index.Pac
 	}
 	packs, err := read(ctx, f)
 	if err != nil {
-		return nil, ctx.Err() // was reported before
+		return nil, c.fault(err)
 	}
 	var chosen []index.Pack
 	for i := range packs {

@@ -38,3 +38,14 @@ func (c *claims) release(id ID) {
 	defer s.Unlock()
 	delete(s.ids, id)
 }
+
+// len returns how many chunks are claimed.
+func (c *claims) len() (n int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.Lock()
+		n += len(s.ids)
+		s.Unlock()
+	}
+	return n
+}

@@ -13,15 +13,18 @@ import (
 // before, others see it. manifest is what the caller says about the snapshot; repo does not look into it. Writers must have been
 // flushed. The session ends, whatever the result.
 //
-// Errors: [ErrSessionEnded] when somebody else closed or revoked the session, or the first error that the session met. After
-// one, nothing was committed, unless the store lost the reply to the last write of all.
+// Errors: [ErrSessionEnded] when the session ended before, or somebody else closed or revoked it, or the first error that the session met.
+// After one, nothing was committed, unless the store lost the reply to the last write of all; call Suspend or Close.
 func (s *Session) Commit(ctx context.Context, root Pair, manifest []byte) (ID, error) {
 	id, err := s.commit(ctx, root, manifest)
 	if err != nil {
 		s.fail(err)
 		return ID{}, err
 	}
-	return id, s.end()
+	if err := s.end(); err != nil {
+		s.repo.log.Warn("ending a committed session", "error", err)
+	}
+	return id, nil
 }
 
 func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, error) {
@@ -29,6 +32,9 @@ func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, e
 		return ID{}, fmt.Errorf("%w: a dry run has nothing to commit", ErrNotAllowed)
 	}
 	if err := s.Flush(ctx); err != nil {
+		return ID{}, err
+	}
+	if err := s.complete(root); err != nil {
 		return ID{}, err
 	}
 	s.progress.mu.Lock()
@@ -53,4 +59,18 @@ func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, e
 		return body, nil
 	})
 	return id, err
+}
+
+// complete makes sure that everything that was saved is stored, and that the root is among it.
+func (s *Session) complete(root Pair) error {
+	if n := s.claims.len(); n > 0 {
+		return fmt.Errorf("committing: %d chunks were saved by writers that were not flushed", n)
+	}
+	if !s.known(root.Meta.ID) || !s.known(root.Map.ID) {
+		return fmt.Errorf("committing: the root: %w", ErrNotFound)
+	}
+	if err := s.repo.keys.save(); err != nil {
+		s.repo.log.Warn("keeping a writer's state", "error", err)
+	}
+	return nil
 }

@@ -47,6 +47,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// largestNode is the largest chunk that directories and content maps make, in bytes.
+const largestNode = 512 << 10
+
+func (c Config) maxChunk() int { return max(c.SegmentSize, largestNode) }
+
 // Validate reports the first value out of range.
 func (c Config) Validate() error {
 	switch {

@@ -86,10 +86,10 @@ func (r *Repository) baseIndex(ctx context.Context) (*index.Set, error) {
 	if r.ring == nil {
 		return nil, fmt.Errorf("opening the index: %w", ErrNotAllowed)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var files []ledger.IndexFile
 	r.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.index == nil {
 		set, err := r.openIndex(r.cache.indexPath())
 		if err != nil {
@@ -99,6 +99,9 @@ func (r *Repository) baseIndex(ctx context.Context) (*index.Set, error) {
 	}
 	if r.indexed == len(files) {
 		return r.index, nil
+	}
+	if r.closed {
+		return nil, fmt.Errorf("opening the index: %w", fs.ErrClosed)
 	}
 	if err := r.syncIndex(ctx, files); err != nil {
 		return nil, err
@@ -118,8 +121,15 @@ func (r *Repository) syncIndex(ctx context.Context, files []ledger.IndexFile) er
 	if err != nil {
 		return fmt.Errorf("opening the index: %w", err)
 	}
+	r.lost = nil
 	for _, n := range missing {
 		packs, err := r.readIndexFile(ctx, byName[n])
+		if isType[*CorruptError](err) {
+			// What the other files list can still be read; what is missed is stored again by the next backup.
+			r.lost = errors.Join(r.lost, err)
+			r.log.Warn("an index file is left out", "error", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -160,5 +170,11 @@ func (r *Repository) locations(ctx context.Context, c Class, id ID) ([]Location,
 	if err != nil && !errors.Is(err, index.ErrNotFound) {
 		return nil, err
 	}
-	return slices.DeleteFunc(list, func(l Location) bool { return l.Class != c }), nil
+	list = slices.DeleteFunc(list, func(l Location) bool { return l.Class != c })
+	if len(list) == 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return nil, r.lost
+	}
+	return list, nil
 }

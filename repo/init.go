@@ -30,6 +30,9 @@ type InitOptions struct {
 // GENESIS, the first entry of the ledger, is created last and in one step: an Init that was interrupted has left no repository,
 // and of two at once one succeeds.
 func Init(ctx context.Context, store backend.Store, opts *InitOptions) (*Repository, error) {
+	if opts == nil {
+		opts = &InitOptions{}
+	}
 	cfg := opts.Config.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -41,6 +44,9 @@ func Init(ctx context.Context, store backend.Store, opts *InitOptions) (*Reposit
 		return nil, fmt.Errorf("%s: %w", backend.Location(store), ErrRepositoryExists)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if err := noRemains(ctx, store); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", backend.Location(store), ErrRepositoryExists, err)
 	}
 	primitive, err := writePrimitive(store)
 	if err != nil {
@@ -61,6 +67,20 @@ func Init(ctx context.Context, store backend.Store, opts *InitOptions) (*Reposit
 		return nil, err
 	}
 	return open(ctx, store, ring, genesis, opts.Options.withDefaults())
+}
+
+// noRemains fails if the store holds objects of a repository. Key slots alone are what an interrupted Init leaves.
+func noRemains(ctx context.Context, store backend.Store) error {
+	for _, prefix := range []string{"log/", "packs/", "index/", "snapshots/", "sessions/"} {
+		for info, err := range store.List(ctx, prefix) {
+			if err != nil {
+				return err
+			}
+			err := fmt.Errorf("missing, but %s is there: GENESIS was lost; bring it back from a copy of the repository", info.Key)
+			return &CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err}
+		}
+	}
+	return nil
 }
 
 func writePrimitive(store backend.Store) (ledger.Primitive, error) {

@@ -40,7 +40,7 @@ func (r *Repository) Keys(ctx context.Context) ([]KeySlot, error) {
 }
 
 func (r *Repository) describe(slot *crypto.Slot) KeySlot {
-	k := KeySlot{SlotInfo: slot.SlotInfo, Current: r.ring != nil && slot.Actor == r.ring.Actor()}
+	k := KeySlot{SlotInfo: slot.SlotInfo, Current: r.current(slot)}
 	r.chain.view(func(st *ledger.State) {
 		a, ok := st.Actor(slot.Actor.ID())
 		k.Admitted = ok && a.Role == slot.Role && a.RemovedAt == 0
@@ -125,10 +125,18 @@ func (r *Repository) RemoveKey(ctx context.Context, id crypto.SlotID) error {
 	if s.err != nil {
 		return s.err
 	}
-	if s.slot.Actor == r.ring.Actor() {
+	if r.current(s.slot) {
 		return fmt.Errorf("%w: key slot %s is the one in use; open the repository with another to remove it", ErrNotAllowed, id)
 	}
+	if s.slot.Actor == r.ring.Actor() {
+		return r.deleteSlot(ctx, id) // another way to the same keys, left over from a change of credential
+	}
 	return r.remove(ctx, s.slot.SlotInfo)
+}
+
+// current reports whether a slot is the one that was opened.
+func (r *Repository) current(slot *crypto.Slot) bool {
+	return r.ring != nil && slot.Actor == r.ring.Actor() && (slot.ID == r.slot || r.slot == crypto.SlotID{})
 }
 
 func (r *Repository) remove(ctx context.Context, slot crypto.SlotInfo) error {
@@ -169,8 +177,9 @@ func (r *Repository) ChangeCredential(ctx context.Context, label string, c crypt
 	if err := r.trySlot(ctx, info.ID, c); err != nil {
 		return crypto.SlotInfo{}, errors.Join(err, r.deleteSlot(ctx, info.ID))
 	}
+	r.slot = info.ID
 	for _, k := range old {
-		if k.Current {
+		if k.Err == nil && k.Actor == r.ring.Actor() {
 			if err := r.deleteSlot(ctx, k.ID); err != nil {
 				return crypto.SlotInfo{}, err
 			}

@@ -170,5 +170,8 @@ func (c *ledgerCache) save(state *ledger.State) error {
 	}
 	c.fresh = nil
 	n, hash := state.Head()
+	if pinned, _, ok := c.dir.pin(); ok && pinned >= n {
+		return nil // another process has seen more
+	}
 	return c.dir.writeSealed(pinName, append(wire.AppendU64(nil, n), hash[:]...))
 }

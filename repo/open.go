@@ -20,7 +20,8 @@ type Repository struct {
 	store   backend.Store
 	ring    *crypto.Keyring // nil for an auditor
 	genesis ledger.Genesis
-	hash    ID // of GENESIS
+	hash    ID            // of GENESIS
+	slot    crypto.SlotID // that was opened; zero after Init
 	config  Config
 	log     *slog.Logger
 	cache   *cacheDir
@@ -31,7 +32,9 @@ type Repository struct {
 
 	mu      sync.Mutex
 	index   *index.Set // of all that is committed; opened when first needed
-	indexed int        // how many index files of the ledger are in it; -1 if that is unknown
+	lost    error      // index files that cannot be read
+	closed  bool
+	indexed int // how many index files of the ledger are in it; -1 if that is unknown
 }
 
 // Open opens a repository. It reads the ledger and verifies all of it that this client has not verified before; the index
@@ -42,6 +45,9 @@ func Open(ctx context.Context, store backend.Store, opts *Options) (*Repository,
 	o := opts.withDefaults()
 	genesis, err := backend.ReadAll(ctx, store, ledger.EntryKey(0), ledger.MaxEntry)
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := noRemains(ctx, store); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%s: %w", backend.Location(store), ErrNoRepository)
 	}
 	if err != nil {
@@ -50,18 +56,33 @@ func Open(ctx context.Context, store backend.Store, opts *Options) (*Repository,
 	if o.Credential == nil {
 		return open(ctx, store, nil, genesis, o)
 	}
-	ring, slot, err := unlock(ctx, store, crypto.Hash(genesis), o.Credential)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", backend.Location(store), err)
+	return openWithSlot(ctx, store, genesis, o)
+}
+
+// openWithSlot tries the slots until one opens whose actor the ledger admits. One that opens and is not admitted is left over from
+// adding a key that was interrupted, or was removed.
+func openWithSlot(ctx context.Context, store backend.Store, genesis []byte, o Options) (*Repository, error) {
+	var rejected error
+	for u, err := range unlock(ctx, store, crypto.Hash(genesis), o.Credential) {
+		if err != nil {
+			if rejected != nil {
+				err = rejected
+			}
+			return nil, fmt.Errorf("%s: %w", backend.Location(store), err)
+		}
+		r, err := open(ctx, store, u.ring, genesis, o)
+		if err != nil {
+			return nil, err
+		}
+		r.slot = u.slot.ID
+		if rejected = r.checkAdmitted(u.slot); rejected == nil {
+			return r, nil
+		}
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
 	}
-	r, err := open(ctx, store, ring, genesis, o)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.checkAdmitted(slot); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	return r, nil
+	return nil, fmt.Errorf("%s: %w", backend.Location(store), rejected)
 }
 
 func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesis []byte, o Options) (*Repository, error) {
@@ -81,7 +102,8 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 		}
 	}
 	if r.cache, err = openCache(o.CacheDir, g.Repository, backend.Location(store), ring); err != nil {
-		return nil, err
+		o.Logger.Warn("working without a cache", "error", err)
+		r.cache = &cacheDir{}
 	}
 	r.keys = newSessionKeys(ring, r.cache)
 	if r.chain, err = r.cache.openChain(ctx, store, state); err != nil {
@@ -111,7 +133,7 @@ func (r *Repository) checkAdmitted(slot *crypto.Slot) error {
 	var actor ledger.Actor
 	r.chain.view(func(s *ledger.State) { actor, _ = s.Actor(r.ring.Actor().ID()) })
 	if actor.Role != slot.Role || actor.Role != r.ring.Role() || actor.RemovedAt != 0 {
-		return fmt.Errorf("%w: key slot %x was removed, or was never admitted by an administrator", ErrNotAllowed, slot.ID)
+		return fmt.Errorf("%w: key slot %s was removed, or was never admitted by an administrator", ErrNotAllowed, slot.ID)
 	}
 	return nil
 }
@@ -125,7 +147,13 @@ func (r *Repository) Close() error {
 		err = r.index.Close()
 		r.index = nil
 	}
-	return errors.Join(err, r.chain.save(), r.keys.save())
+	for _, save := range []func() error{r.chain.save, r.keys.save} {
+		if err := save(); err != nil {
+			r.log.Warn("keeping the cache", "error", err)
+		}
+	}
+	r.closed = true
+	return err
 }
 
 // ID returns the repository's id, 32 hexadecimal digits.

@@ -84,8 +84,14 @@ func (p *packer) rotate(ctx context.Context, final bool) error {
 	waiting := p.waiting
 	p.waiting, p.bytes = nil, 0
 	for i := range waiting {
-		if err := b.Add(&waiting[i].segment, waiting[i].sealed); err != nil {
-			return fmt.Errorf("packing a segment of %d bytes: %w", len(waiting[i].sealed), err)
+		w := &waiting[i]
+		if b.Segments() > 0 && !b.Fits(&w.segment) {
+			p.waiting = append(p.waiting, *w)
+			p.bytes += len(w.sealed)
+			continue
+		}
+		if err := b.Add(&w.segment, w.sealed); err != nil {
+			return fmt.Errorf("packing a segment of %d bytes: %w", len(w.sealed), err)
 		}
 	}
 	return nil

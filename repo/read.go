@@ -46,7 +46,7 @@ func (r *Repository) loadAt(ctx context.Context, id ID, loc *Location) ([]byte, 
 	}
 	defer r.readers.Put(rd)
 	name := segmentName{pack: loc.Pack, offset: loc.SegmentOffset}
-	plain, err := r.cached.get(name, func() ([]byte, error) { return rd.Segment(ctx, loc) })
+	plain, err := r.cached.get(ctx, name, func() ([]byte, error) { return rd.Segment(ctx, loc) })
 	if err != nil {
 		return nil, err
 	}

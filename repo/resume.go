@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
-// Progress is recorded when this many bytes were stored since the last time, or a thirty-second part of all if that is more; or after
+// Progress is recorded when this many bytes were stored since the last time, or a sixty-fourth part of all if that is more; or after
 // this time, or a thirty-second part of the session's. So what a crash costs is small, and the number of index files grows with the
 // logarithm of what is stored.
 const (
@@ -40,6 +41,13 @@ type progress struct {
 	last     time.Time
 }
 
+// any reports whether there is anything to continue.
+func (p *progress) any() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.files) > 0
+}
+
 // stored notes a pack that is durable, and records progress when it is time to.
 func (s *Session) stored(p *index.Pack) error {
 	if err := s.own.Add(s.ctx, p); err != nil {
@@ -63,7 +71,7 @@ func (s *Session) stored(p *index.Pack) error {
 	g.bytes += uint64(p.Size)
 	g.total += uint64(p.Size)
 	switch now := time.Now(); {
-	case g.bytes >= max(recordBytes, g.total/32), g.chunks >= maxPending,
+	case g.bytes >= max(recordBytes, g.total/64), g.chunks >= maxPending,
 		now.Sub(g.last) >= max(recordEvery, now.Sub(g.start)/32):
 		return s.recordLocked(s.ctx)
 	}
@@ -133,6 +141,14 @@ type deadSessions struct {
 	locks []io.Closer
 }
 
+// live returns those that nobody has ended or adopted meanwhile.
+func (d *deadSessions) live(st *ledger.State) []ledger.SessionID {
+	return slices.DeleteFunc(slices.Clone(d.ids), func(id ledger.SessionID) bool {
+		s, _ := st.Session(id)
+		return s.End != ledger.Live
+	})
+}
+
 func (d *deadSessions) release() {
 	for _, l := range d.locks {
 		_ = l.Close()
@@ -188,6 +204,7 @@ func (s *Session) adopt(ctx context.Context, dead []ledger.SessionID) error {
 	return nil
 }
 
+// adoptOne takes over what one session recorded, up to the first thing that is missing or damaged: what came before still stands.
 func (s *Session) adoptOne(ctx context.Context, id ledger.SessionID) error {
 	files, err := s.repo.readProgress(ctx, id)
 	if err != nil {
@@ -195,6 +212,10 @@ func (s *Session) adoptOne(ctx context.Context, id ledger.SessionID) error {
 	}
 	for _, f := range files {
 		packs, err := s.repo.readIndexFile(ctx, f)
+		if isType[*CorruptError](err) {
+			s.repo.log.Warn("continuing a session in part", "session", id.String(), "error", err)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -203,12 +224,12 @@ func (s *Session) adoptOne(ctx context.Context, id ledger.SessionID) error {
 				return err
 			}
 		}
+		s.progress.files = append(s.progress.files, f)
 	}
-	s.progress.files = append(s.progress.files, files...)
 	return nil
 }
 
-// readProgress returns the index files that a session recorded.
+// readProgress returns the index files that a session recorded, up to the first record that is missing or damaged.
 func (r *Repository) readProgress(ctx context.Context, id ledger.SessionID) ([]ledger.IndexFile, error) {
 	var log *ledger.ProgressLog
 	var err error
@@ -220,8 +241,12 @@ func (r *Repository) readProgress(ctx context.Context, id ledger.SessionID) ([]l
 		if errors.Is(err, fs.ErrNotExist) {
 			return log.Files(), nil
 		}
-		if err == nil && log.Apply(b) != nil {
-			err = &CorruptError{Key: key, Offset: -1, Err: log.Apply(b)}
+		if err != nil {
+			break
+		}
+		if bad := log.Apply(b); bad != nil {
+			r.log.Warn("continuing a session in part", "object", key, "error", bad)
+			return log.Files(), nil
 		}
 	}
 	return nil, err

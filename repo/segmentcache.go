@@ -2,6 +2,8 @@ package repo
 
 import (
 	"container/list"
+	"context"
+	"errors"
 	"sync"
 
 	"github.com/holdfast-backup/holdfast/repo/index"
@@ -38,27 +40,45 @@ func newSegmentCache(limit int) *segmentCache {
 	return &segmentCache{limit: limit, order: list.New(), items: map[segmentName]*list.Element{}}
 }
 
-// get returns the segment, calling load if it is not there. A failed load is not kept.
-func (c *segmentCache) get(name segmentName, load func() ([]byte, error)) ([]byte, error) {
-	c.mu.Lock()
-	if e, ok := c.items[name]; ok {
-		c.order.MoveToFront(e)
-		s := e.Value.(*cachedSegment)
-		c.mu.Unlock()
-		<-s.ready
-		return s.plain, s.err
+// get returns the segment, calling load if it is not there. A failed load is not kept. Who waits for another's load that is given up, and is not
+// given up on itself, loads again.
+func (c *segmentCache) get(ctx context.Context, name segmentName, load func() ([]byte, error)) ([]byte, error) {
+	for {
+		s, mine := c.find(name)
+		if mine {
+			return c.fill(name, s, load)
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if s.err == nil || ctx.Err() != nil || !errors.Is(s.err, context.Canceled) && !errors.Is(s.err, context.DeadlineExceeded) {
+			return s.plain, s.err
+		}
 	}
-	s := &cachedSegment{name: name, ready: make(chan struct{})}
-	e := c.order.PushFront(s)
-	c.items[name] = e
-	c.mu.Unlock()
+}
 
-	s.plain, s.err = load()
-	close(s.ready)
+// find returns the place of a segment, and whether the caller has to fill it.
+func (c *segmentCache) find(name segmentName) (s *cachedSegment, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if e, ok := c.items[name]; ok {
+		c.order.MoveToFront(e)
+		return e.Value.(*cachedSegment), false
+	}
+	s = &cachedSegment{name: name, ready: make(chan struct{})}
+	c.items[name] = c.order.PushFront(s)
+	return s, true
+}
+
+func (c *segmentCache) fill(name segmentName, s *cachedSegment, load func() ([]byte, error)) ([]byte, error) {
+	s.plain, s.err = load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(s.ready)
 	if s.err != nil {
-		c.remove(e)
+		c.remove(c.items[name])
 		return nil, s.err
 	}
 	c.size += len(s.plain)
@@ -74,7 +94,7 @@ func (c *segmentCache) evict() {
 		case <-s.ready:
 			c.size -= len(s.plain)
 			c.remove(e)
-		default: // being loaded: not counted yet
+		default: // being loaded
 		}
 		e = prev
 	}

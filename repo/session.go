@@ -41,7 +41,6 @@ type SessionOptions struct {
 type Session struct {
 	repo        *Repository
 	id          ledger.SessionID
-	opened      uint64 // number of its OPEN
 	compression pack.Level
 	dryRun      bool
 	lock        io.Closer
@@ -63,6 +62,7 @@ type Session struct {
 	shared  [4]*sharedWriter
 	err     error
 	ended   bool
+	failed  atomic.Bool // err is set
 }
 
 type sessionCounters struct{ chunks, added, stored atomic.Uint64 }
@@ -143,14 +143,18 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 		return err
 	}
 	defer dead.release()
-	body := &ledger.Open{Session: s.id, Adopts: dead.ids, Kind: o.Kind, Host: o.Host, Source: source, Program: o.Program}
-	if s.opened, err = s.repo.append(ctx, body); err != nil {
+	body := &ledger.Open{Session: s.id, Kind: o.Kind, Host: o.Host, Source: source, Program: o.Program}
+	_, err = s.repo.chain.append(ctx, s.repo.ring, func(st *ledger.State) (ledger.Body, error) {
+		body.Adopts = dead.live(st)
+		return body, nil
+	})
+	if err != nil {
 		return err
 	}
 	if err := s.openIndexes(ctx); err != nil {
 		return err
 	}
-	return s.adopt(ctx, dead.ids)
+	return s.adopt(ctx, body.Adopts)
 }
 
 func (s *Session) openIndexes(ctx context.Context) (err error) {
@@ -194,6 +198,12 @@ type sharedWriter struct {
 	writer *Writer
 }
 
+func (w *sharedWriter) flush(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.writer.Flush(ctx)
+}
+
 // Save stores one chunk, as [Writer.Save] does, through a writer that the session shares out. It suits the many small chunks of classes META
 // and MAP.
 func (s *Session) Save(ctx context.Context, c Class, chunk []byte) (ID, error) {
@@ -232,6 +242,7 @@ func (s *Session) fail(err error) {
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.err = err
+		s.failed.Store(true)
 		s.cancel(err)
 	}
 }
@@ -261,7 +272,7 @@ func (s *Session) Flush(ctx context.Context) error {
 		w, p := s.shared[c], s.packers[c]
 		s.mu.Unlock()
 		if w != nil {
-			if err := w.writer.Flush(ctx); err != nil {
+			if err := w.flush(ctx); err != nil {
 				return err
 			}
 		}
@@ -275,20 +286,33 @@ func (s *Session) Flush(ctx context.Context) error {
 	return s.failure(nil)
 }
 
-// Suspend ends the work without a commit in a way that lets a later session with the same source continue it: what is uploaded is
+// Suspend ends the work, unless it has ended, without a commit in a way that lets a later session with the same source continue it: what is uploaded is
 // recorded. It takes what can be finished within a few seconds, also when the session's context has ended.
 func (s *Session) Suspend(ctx context.Context) error {
+	if s.over() {
+		return nil
+	}
 	_ = s.uploads.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if s.dryRun {
 		return s.end()
 	}
-	return errors.Join(s.record(ctx), s.end())
+	err := s.record(ctx)
+	if kerr := s.repo.keys.save(); kerr != nil {
+		s.repo.log.Warn("keeping a writer's state", "error", kerr)
+	}
+	if err == nil && !s.progress.any() {
+		_, err = s.repo.append(ctx, &ledger.Close{Session: s.id, Reason: "nothing to continue"})
+	}
+	return errors.Join(err, s.end())
 }
 
-// Close ends the session without a commit, for good: what it stored is garbage.
+// Close ends the session without a commit, for good: what it stored is garbage. After Commit, Suspend or Close it does nothing.
 func (s *Session) Close(ctx context.Context, reason string) error {
+	if s.over() {
+		return nil
+	}
 	s.cancel(ErrSessionEnded)
 	_ = s.uploads.Wait()
 	if s.dryRun {
@@ -298,11 +322,22 @@ func (s *Session) Close(ctx context.Context, reason string) error {
 	return errors.Join(err, s.end())
 }
 
+// over reports whether the session has ended.
+func (s *Session) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
 // end frees what the session holds.
 func (s *Session) end() error {
 	s.mu.Lock()
 	ended := s.ended
 	s.ended = true
+	if s.err == nil {
+		s.err = ErrSessionEnded
+		s.failed.Store(true)
+	}
 	s.mu.Unlock()
 	if ended {
 		return nil

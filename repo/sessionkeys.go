@@ -74,14 +74,31 @@ func (k *sessionKeys) add(c Class, e *crypto.KeyEntry, key crypto.Key) {
 	}
 }
 
-// save keeps what a writer needs next time.
+// save keeps what a writer needs next time, beside what other processes have kept meanwhile.
 func (k *sessionKeys) save() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.own) == 0 || !k.cache.on() {
 		return nil
 	}
+	if kept, ok := k.cache.readSealed(stateName); ok && len(kept)%stateItem == 0 {
+		k.own = mergeState(kept, k.own)
+	}
 	return k.cache.writeSealed(stateName, k.own)
+}
+
+// mergeState appends the items of more that kept does not have, and drops the oldest if there are too many.
+func mergeState(kept, more []byte) []byte {
+	have := map[[32]byte]bool{}
+	for i := 0; i < len(kept); i += stateItem {
+		have[[32]byte(kept[i:])] = true
+	}
+	for ; len(more) > 0; more = more[stateItem:] {
+		if !have[[32]byte(more)] {
+			kept = append(kept, more[:stateItem]...)
+		}
+	}
+	return kept[max(0, len(kept)-maxState):]
 }
 
 // isNoKey reports whether err says that the role does not hold the key, rather than that something is damaged.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 
@@ -79,38 +80,56 @@ func readSlot(ctx context.Context, store backend.Store, name string) storedSlot 
 	return s
 }
 
-// unlock opens the first slot that the credential opens.
-func unlock(ctx context.Context, store backend.Store, genesis ID, c crypto.Credential) (*crypto.Keyring, *crypto.Slot, error) {
-	slots, err := readSlots(ctx, store, genesis)
-	if err != nil {
-		return nil, nil, err
+// unlocked is a slot that was opened.
+type unlocked struct {
+	ring *crypto.Keyring
+	slot *crypto.Slot
+}
+
+// unlock yields the slots that the credential opens, one after the other, and at last, unless it was stopped, why there are no more.
+func unlock(ctx context.Context, store backend.Store, genesis ID, c crypto.Credential) iter.Seq2[unlocked, error] {
+	return func(yield func(unlocked, error) bool) {
+		slots, err := readSlots(ctx, store, genesis)
+		if err != nil {
+			yield(unlocked{}, err)
+			return
+		}
+		var damaged error
+		tried := false
+		for _, s := range slots {
+			switch ring, err := s.open(c); {
+			case err == nil && ring != nil:
+				if !yield(unlocked{ring, s.slot}, nil) {
+					return
+				}
+			case errors.Is(err, crypto.ErrWrongCredential):
+				tried = true
+			case err != nil:
+				damaged = err
+			}
+		}
+		switch {
+		case damaged != nil:
+			err = fmt.Errorf("no key slot opens, and one cannot be used: %w", damaged)
+		case tried:
+			err = ErrWrongCredential
+		default:
+			err = ErrNoSlot
+		}
+		yield(unlocked{}, err)
 	}
-	var damaged error
-	tried := false
-	for _, s := range slots {
-		if s.err != nil {
-			damaged = s.err
-			continue
-		}
-		if !s.slot.Matches(c) {
-			continue
-		}
-		tried = true
-		ring, err := s.slot.Open(c)
-		if err == nil {
-			return ring, s.slot, nil
-		}
-		if !errors.Is(err, crypto.ErrWrongCredential) {
-			damaged = &CorruptError{Key: s.key, Offset: -1, Err: err}
-		}
+}
+
+// open opens a slot; nil without an error if the credential is of another kind.
+func (s *storedSlot) open(c crypto.Credential) (*crypto.Keyring, error) {
+	if s.err != nil || !s.slot.Matches(c) {
+		return nil, s.err
 	}
-	switch {
-	case damaged != nil:
-		return nil, nil, fmt.Errorf("no key slot opens, and one cannot be used: %w", damaged)
-	case tried:
-		return nil, nil, ErrWrongCredential
+	ring, err := s.slot.Open(c)
+	if err != nil && !errors.Is(err, crypto.ErrWrongCredential) {
+		err = &CorruptError{Key: s.key, Offset: -1, Err: err}
 	}
-	return nil, nil, ErrNoSlot
+	return ring, err
 }
 
 // checkSlotCopy fails if one copy of a slot is missing or damaged.
@@ -119,7 +138,11 @@ func checkSlotCopy(ctx context.Context, store backend.Store, key string) error {
 	if err != nil {
 		return missing(key, err)
 	}
-	if _, err := crypto.DecodeSlot(b); err != nil {
+	slot, err := crypto.DecodeSlot(b)
+	if err == nil && slotKey(slot.ID) != strings.TrimSuffix(key, slotCopy) {
+		err = fmt.Errorf("it holds key slot %s", slot.ID)
+	}
+	if err != nil {
 		return &CorruptError{Key: key, Offset: -1, Err: err}
 	}
 	return nil

@@ -83,7 +83,12 @@ func (r *Repository) SetTags(ctx context.Context, id ID, tags []string) error {
 	if err := r.mayWrite(); err != nil {
 		return err
 	}
-	_, err := r.append(ctx, &ledger.Tags{Snapshot: id, Tags: tags})
+	_, err := r.chain.append(ctx, r.ring, func(st *ledger.State) (ledger.Body, error) {
+		if s, ok := st.Snapshot(id); !ok || s.ForgottenAt != 0 {
+			return nil, fmt.Errorf("snapshot %s: %w", id, ErrNotFound)
+		}
+		return &ledger.Tags{Snapshot: id, Tags: tags}, nil
+	})
 	return err
 }
 

@@ -39,7 +39,7 @@ func (s *Session) NewWriter(c Class) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := s.repo.config.SegmentSize
+	size := s.repo.config.maxChunk()
 	w := &Writer{session: s, packer: p, hasher: hasher}
 	w.sealer = pack.Sealer{Suite: s.repo.config.Suite, Domain: s.repo.ring.Domain(), Class: c}
 	if w.compressor, err = pack.NewCompressor(s.compression, size); err != nil {
@@ -54,10 +54,13 @@ func (s *Session) NewWriter(c Class) (*Writer, error) {
 }
 
 // Save stores a chunk unless it is known, and returns its id. known tells that nothing was added. The chunk must have 1 byte to
-// the repository's segment size; Save does not keep it.
+// the repository's segment size, or 512 KiB if that is more: a chunk larger than a segment becomes one of its own. Save does not keep it.
 func (w *Writer) Save(ctx context.Context, chunk []byte) (id ID, known bool, err error) {
-	if len(chunk) == 0 || len(chunk) > w.session.repo.config.SegmentSize {
-		return ID{}, false, fmt.Errorf("saving a chunk of %d bytes: must be 1 to %d", len(chunk), w.session.repo.config.SegmentSize)
+	if limit := w.session.repo.config.maxChunk(); len(chunk) == 0 || len(chunk) > limit {
+		return ID{}, false, fmt.Errorf("saving a chunk of %d bytes: must be 1 to %d", len(chunk), limit)
+	}
+	if w.session.failed.Load() {
+		return ID{}, false, w.session.failure(ErrSessionEnded)
 	}
 	id = w.hasher.Sum(chunk)
 	if w.session.known(id) || !w.session.claims.claim(id) {
