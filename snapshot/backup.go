@@ -36,6 +36,9 @@ func Backup(ctx context.Context, r *repo.Repository, items []Item, opts *BackupO
 		b.manifest.Paths = append(b.manifest.Paths, it.path)
 	}
 	slices.Sort(b.manifest.Paths)
+	if _, err := decodeManifest(b.described().encode()); err != nil {
+		return nil, fmt.Errorf("describing the snapshot: %w", err)
+	}
 	session, err := r.Begin(ctx, b.sessionOptions())
 	if err != nil {
 		return nil, err
@@ -45,6 +48,14 @@ func Backup(ctx context.Context, r *repo.Repository, items []Item, opts *BackupO
 		return nil, errors.Join(err, session.Suspend(ctx))
 	}
 	return &b.manifest, nil
+}
+
+// described fills in what is known of the manifest before anything is read.
+func (b *backup) described() *Manifest {
+	o, m := &b.opts, &b.manifest
+	m.Time, m.Point, m.Host, m.User = o.Time, o.Time, o.Host, o.User
+	m.Tags, m.Class, m.Program = o.Tags, o.Class, o.Program
+	return m
 }
 
 func (b *backup) sessionOptions() *repo.SessionOptions {
@@ -95,7 +106,7 @@ func (b *backup) run(ctx context.Context, root *place) error {
 		return ErrNothing
 	}
 	b.manifest.Root = pair
-	if b.opts.DryRun || b.opts.SkipIfUnchanged && b.parent != nil && b.parent.Root == pair {
+	if b.opts.DryRun || b.opts.SkipIfUnchanged && b.parent != nil && b.parent.Complete && b.parent.Root == pair {
 		b.count()
 		return b.session.Close(ctx, "nothing to commit")
 	}
@@ -112,10 +123,6 @@ func (b *backup) run(ctx context.Context, root *place) error {
 
 // prepare finds the parent, makes the chunkers and starts the workers.
 func (b *backup) prepare(ctx context.Context) error {
-	o := &b.opts
-	m := &b.manifest
-	m.Time, m.Point, m.Host, m.User = o.Time, o.Time, o.Host, o.User
-	m.Tags, m.Class, m.Program = o.Tags, o.Class, o.Program
 	for _, k := range []chunk.Kind{chunk.Aligned, chunk.Gear, chunk.Rabin, chunk.Fixed} {
 		c, err := b.repo.NewChunker(k)
 		if k == chunk.Aligned && errors.Is(err, chunk.ErrMean) {
@@ -130,7 +137,7 @@ func (b *backup) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	b.pool, err = newPool(ctx, b.session, o.Workers, &b.counters)
+	b.pool, err = newPool(ctx, b.session, b.opts.Workers, &b.counters)
 	return err
 }
 
@@ -169,10 +176,13 @@ func (b *backup) readAll(ctx context.Context, root *place) (repo.Pair, error) {
 	err := result.wait(b.pool.ctx)
 	if err == nil && !result.absent {
 		pair = result.node.Dir
+		b.store(result)
 	}
-	err = errors.Join(err, b.pool.wait(), b.folders.Wait())
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
+	// The first error makes others; only it tells something.
+	for _, e := range []error{b.folders.Wait(), b.pool.wait(), context.Cause(ctx)} {
+		if e != nil {
+			err = e
+		}
 	}
 	return pair, err
 }

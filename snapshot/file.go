@@ -30,7 +30,7 @@ func (b *backup) entry(ctx context.Context, path string, e *source.Entry, was *t
 		if err != nil {
 			return b.left(path, err)
 		}
-		return b.large(ctx, &reading{backup: b, path: path, entry: e, was: was, image: f, close: f.Close})
+		return b.large(ctx, &reading{backup: b, path: path, entry: e, was: was, image: f, close: f.Close, opened: time.Now()})
 	}
 	n := unfinished(path)
 	err := b.pool.submit(func(ctx context.Context, s *scanner) error {
@@ -42,7 +42,7 @@ func (b *backup) entry(ctx context.Context, path string, e *source.Entry, was *t
 			n.completeAbsent()
 			return nil
 		}
-		r := &reading{backup: b, path: path, entry: e, was: was, image: f, close: f.Close}
+		r := &reading{backup: b, path: path, entry: e, was: was, image: f, close: f.Close, opened: time.Now()}
 		return b.small(ctx, s, r, n)
 	})
 	if err != nil {
@@ -85,6 +85,7 @@ type reading struct {
 	image  source.Image
 	device bool
 	close  func() error
+	opened time.Time                    // before the first byte was read
 	bad    atomic.Pointer[source.Range] // the first range that could not be read
 }
 
@@ -227,7 +228,7 @@ func (r *reading) finish(found content.Content, holes int64) (*tree.Node, error)
 		node.Type = tree.Image
 	}
 	node.Content = found
-	if r.entry.Racy(time.Now()) {
+	if r.entry.Racy(r.opened) {
 		node.Flags |= tree.Racy
 	}
 	changed := r.image.Changed()
@@ -266,7 +267,7 @@ func (b *backup) disk(ctx context.Context, p *place, was *tree.Node) *pending {
 		return ready(p.path, b.reuse(p.path, &entry, was))
 	}
 	nothing := func() error { return nil } // the image is the caller's
-	return b.large(ctx, &reading{backup: b, path: p.path, entry: &entry, was: was, image: it.disk, device: it.device, close: nothing})
+	return b.large(ctx, &reading{backup: b, path: p.path, entry: &entry, was: was, image: it.disk, device: it.device, close: nothing, opened: b.start})
 }
 
 // stream stores an item that can be read once.
@@ -275,6 +276,9 @@ func (b *backup) stream(ctx context.Context, p *place) *pending {
 	if kind == 0 {
 		kind = chunk.Gear
 	}
+	// Who waits for the stream's producer must hear that the repository failed.
+	unwatch := context.AfterFunc(b.pool.ctx, func() { _ = p.item.stream.Close() })
+	defer unwatch()
 	res, err := readStream(ctx, b.pool, p.item.stream, b.chunkers[kind], b.session)
 	if err != nil {
 		return failed(err)

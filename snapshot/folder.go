@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/holdfast-backup/holdfast/snapshot/source"
 	"github.com/holdfast-backup/holdfast/snapshot/tree"
@@ -14,6 +15,7 @@ type pending struct {
 	path   string
 	node   *tree.Node
 	absent bool  // it is not in the snapshot
+	item   bool  // it is what was asked for
 	err    error // ends the backup
 }
 
@@ -71,6 +73,7 @@ func (f *folder) start(node, was *tree.Node) {
 		}
 		if err != nil {
 			f.result.completeErr(err)
+			f.backup.pool.stop(err)
 			return err
 		}
 		f.result.complete(node)
@@ -106,6 +109,7 @@ func (f *folder) build(node, was *tree.Node) error {
 		if err := builder.Add(f.ctx, n.node); err != nil {
 			return err
 		}
+		f.backup.store(n)
 	}
 	if err := context.Cause(f.ctx); err != nil {
 		return err
@@ -117,6 +121,13 @@ func (f *folder) build(node, was *tree.Node) error {
 	node.Dir = pair
 	f.backup.countDir(f.result.path, node, was)
 	return nil
+}
+
+// store notes that something is in the snapshot.
+func (b *backup) store(n *pending) {
+	if n.item {
+		b.tally.stored.Add(1)
+	}
 }
 
 func (b *backup) countDir(path string, node, was *tree.Node) {
@@ -132,38 +143,72 @@ func (b *backup) countDir(path string, node, was *tree.Node) {
 }
 
 // dir stores a folder with all below it that the filter keeps. It returns when everything was handed to workers.
-func (b *backup) dir(ctx context.Context, d *source.Dir, e *source.Entry, was *tree.Node) *pending {
+//
+// p, if not nil, holds items that lie inside the folder: they are in the snapshot whatever the filter says.
+func (b *backup) dir(ctx context.Context, d *source.Dir, e *source.Entry, was *tree.Node, p *place) *pending {
 	b.warn(d.Path(), e)
 	f := b.assemble(ctx, d.Path(), d)
 	node := newNode(e, b.opts.WithATime)
 	f.start(node, was)
-	old := newCursor(ctx, b.subdir(was))
-	defer old.close()
+	w := &dirWalk{backup: b, dir: d, place: p, inner: p.names(), old: b.cursor(ctx, d.Path(), was)}
+	defer w.old.close()
 	for e, err := range d.Entries(ctx) {
-		if !f.add(b.dirEntry(ctx, d, e, err, old)) {
+		if err == nil && !w.before(ctx, f, e.Name) || !f.add(w.entry(ctx, e, err)) {
 			break
 		}
 	}
+	w.before(ctx, f, "")
 	return f.finish()
 }
 
-func (b *backup) dirEntry(ctx context.Context, d *source.Dir, e *source.Entry, err error, old *cursor) *pending {
+// dirWalk is what the walk through one folder keeps.
+type dirWalk struct {
+	backup *backup
+	dir    *source.Dir
+	place  *place
+	inner  []string // names of places inside that were not met yet
+	old    *cursor
+}
+
+// before adds the places inside whose names come before name, or all that are left if it is empty: the walk does not come to them.
+func (w *dirWalk) before(ctx context.Context, f *folder, name string) bool {
+	for len(w.inner) > 0 && (name == "" || w.inner[0] < name) {
+		sub := w.place.below[w.inner[0]]
+		was := w.old.seek(w.inner[0])
+		w.inner = w.inner[1:]
+		if !f.add(w.backup.placeDir(ctx, sub, was)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *dirWalk) entry(ctx context.Context, e *source.Entry, err error) *pending {
+	b, d := w.backup, w.dir
 	if err != nil {
 		return b.left(d.Path(), err)
 	}
-	was, err := old.seek(e.Name)
-	if err != nil {
-		return failed(err)
-	}
+	was := w.old.seek(e.Name)
 	path := join(d.Path(), e.Name)
+	var inside *place
+	if len(w.inner) > 0 && w.inner[0] == e.Name {
+		inside = w.place.below[e.Name]
+		w.inner = w.inner[1:]
+		if inside.item != nil || e.Type != source.TypeDirectory {
+			return b.placeDir(ctx, inside, was)
+		}
+	}
 	if e.Type != source.TypeDirectory {
 		return b.entry(ctx, path, e, was, func(ctx context.Context) (*source.File, error) { return d.OpenFile(ctx, e) })
+	}
+	if len(path) > tree.MaxPath || strings.Count(path, "/") >= tree.MaxDepth {
+		return b.left(path, tree.ErrTooDeep)
 	}
 	sub, err := d.OpenDir(ctx, e)
 	if err != nil {
 		return b.left(path, err)
 	}
-	return b.dir(ctx, sub, e, was)
+	return b.dir(ctx, sub, e, was, inside)
 }
 
 // warn reports attributes that could not be read.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/chunk"
@@ -117,6 +119,9 @@ func (o *BackupOptions) withDefaults() (BackupOptions, error) {
 			c.User = u.Username
 		}
 	}
+	if c.Chunker > chunk.Fixed {
+		return c, fmt.Errorf("making a backup: %w: %d", chunk.ErrKind, c.Chunker)
+	}
 	if c.Time.IsZero() {
 		c.Time = time.Now()
 	}
@@ -143,13 +148,21 @@ type Item struct {
 }
 
 // Files is the file or folder at an absolute path, with all below it that the tree's filter keeps.
-func Files(t *source.Tree, path string) Item { return Item{path: path, tree: t} }
+func Files(t *source.Tree, path string) Item { return Item{path: clean(path), tree: t} }
 
 // Disk is a disk, a device or any image of one, as a file of the snapshot at an absolute path. e describes it, if it is known; its name and type do not
 // matter. device marks what is read anew every time. The caller closes the image.
 func Disk(path string, image source.Image, e *source.Entry, device bool) Item {
-	return Item{path: path, disk: image, entry: e, device: device}
+	return Item{path: clean(path), disk: image, entry: e, device: device}
 }
 
 // Stream is data that can be read once, as a file of the snapshot at an absolute path. The caller closes it.
-func Stream(path string, s source.Stream) Item { return Item{path: path, stream: s} }
+func Stream(path string, s source.Stream) Item { return Item{path: clean(path), stream: s} }
+
+// clean gives equal places equal paths. A path that is not absolute is refused later.
+func clean(p string) string {
+	if !strings.HasPrefix(p, "/") {
+		return p
+	}
+	return path.Clean(p)
+}

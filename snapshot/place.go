@@ -46,8 +46,8 @@ func (p *place) add(it *Item) error {
 		if name == "." || name == ".." || strings.Contains(name, "\x00") || len(name) > tree.MaxName {
 			return fmt.Errorf("source %q: its path has a name that cannot be stored", it.path)
 		}
-		if at.item != nil {
-			return at.inside(it)
+		if at.item != nil && at.item.tree == nil {
+			return fmt.Errorf("source %q lies inside source %q, which is no folder", it.path, at.path)
 		}
 		next := at.below[name]
 		if next == nil {
@@ -56,38 +56,23 @@ func (p *place) add(it *Item) error {
 		}
 		at = next
 	}
-	if at.item != nil {
-		return at.inside(it)
-	}
-	if len(at.below) > 0 {
-		if it.tree == nil || at.hasOther() {
-			return fmt.Errorf("source %q contains another source that is not a file in it; back them up apart", it.path)
-		}
-		at.below = nil
+	switch {
+	case at.item != nil && at.item.tree != nil && it.tree != nil:
+		return nil // the same twice
+	case at.item != nil:
+		return fmt.Errorf("source %q was given twice", it.path)
+	case it.tree == nil && (len(at.below) > 0 || at == p):
+		return fmt.Errorf("source %q is no folder, and others lie inside it", it.path)
 	}
 	at.item = it
 	return nil
 }
 
-// inside decides about an item whose path lies in that of another: files of a folder are in it already.
-func (p *place) inside(it *Item) error {
-	if p.item.tree != nil && it.tree != nil {
-		return nil
-	}
-	return fmt.Errorf("source %q lies inside source %q; back them up apart", it.path, p.path)
-}
-
-func (p *place) hasOther() bool {
-	for _, sub := range p.below {
-		if sub.item != nil && sub.item.tree == nil || sub.hasOther() {
-			return true
-		}
-	}
-	return false
-}
-
 // names returns what is below, in the order of the bytes.
 func (p *place) names() []string {
+	if p == nil {
+		return nil
+	}
 	var names []string
 	for n := range p.below {
 		names = append(names, n)
@@ -105,13 +90,7 @@ func (b *backup) placeDir(ctx context.Context, p *place, was *tree.Node) *pendin
 	f.start(placeNode(ctx, p.path), was)
 	old := b.subdir(was)
 	for _, name := range p.names() {
-		var n *pending
-		if was, err := lookup(ctx, old, name); err != nil {
-			n = failed(err)
-		} else {
-			n = b.placeDir(ctx, p.below[name], was)
-		}
-		if !f.add(n) {
+		if !f.add(b.placeDir(ctx, p.below[name], b.lookup(ctx, p.path, old, name))) {
 			break
 		}
 	}
@@ -140,9 +119,7 @@ func (b *backup) item(ctx context.Context, p *place, was *tree.Node) *pending {
 	default:
 		n = b.files(ctx, p, was)
 	}
-	if !n.absent {
-		b.tally.stored.Add(1)
-	}
+	n.item = true
 	return n
 }
 
@@ -162,7 +139,7 @@ func (b *backup) files(ctx context.Context, p *place, was *tree.Node) *pending {
 	if err != nil {
 		return b.left(p.path, err)
 	}
-	return b.dir(ctx, d, e, was)
+	return b.dir(ctx, d, e, was, p)
 }
 
 // left reports a path that is not in the snapshot.
@@ -180,15 +157,18 @@ func (b *backup) left(path string, err error) *pending {
 }
 
 // lookup returns what a folder of the parent has under a name, or nil.
-func lookup(ctx context.Context, d *tree.Dir, name string) (*tree.Node, error) {
+func (b *backup) lookup(ctx context.Context, path string, d *tree.Dir, name string) *tree.Node {
 	if d == nil {
-		return nil, nil
+		return nil
 	}
 	n, err := d.Lookup(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+		b.opts.Report(Event{Kind: EventNote, Path: path, Err: fmt.Errorf("the parent's folder cannot be read: %w", err)})
 	}
-	return n, err
+	if err != nil {
+		return nil
+	}
+	return n
 }
 
 // subdir opens a folder of the parent, if that is what it is.

@@ -22,34 +22,37 @@ type task func(ctx context.Context, s *scanner) error
 type pool struct {
 	group *errgroup.Group
 	ctx   context.Context
+	stop  context.CancelCauseFunc // ends the work because of an error elsewhere
 	tasks chan task
 }
 
 func newPool(ctx context.Context, session *repo.Session, workers int, c *counters) (*pool, error) {
-	group, ctx := errgroup.WithContext(ctx)
-	p := &pool{group: group, ctx: ctx, tasks: make(chan task)}
+	var scanners []*scanner
 	for range workers {
 		w, err := session.NewWriter(repo.Data)
 		if err != nil {
 			return nil, err
 		}
-		s := &scanner{data: w, counters: c}
+		scanners = append(scanners, &scanner{data: w, counters: c})
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	p := &pool{group: group, ctx: ctx, stop: stop, tasks: make(chan task)}
+	for _, s := range scanners {
 		group.Go(func() error { return p.work(s) })
 	}
 	return p, nil
 }
 
 func (p *pool) work(s *scanner) error {
+	// After an error tasks still run, to let go of what they hold; they end at once.
 	for t := range p.tasks {
-		if err := p.ctx.Err(); err != nil {
-			continue // another one failed: drain
-		}
 		if err := t(p.ctx, s); err != nil {
 			return err
 		}
 	}
-	if p.ctx.Err() != nil {
-		return nil
+	if err := context.Cause(p.ctx); err != nil {
+		return err
 	}
 	return s.data.Flush(p.ctx)
 }
@@ -67,5 +70,6 @@ func (p *pool) submit(t task) error {
 // wait lets the workers finish what was submitted, and store what they gathered.
 func (p *pool) wait() error {
 	close(p.tasks)
+	defer p.stop(nil)
 	return p.group.Wait()
 }

@@ -117,63 +117,80 @@ func roundOut(extents iter.Seq2[source.Extent, error], from, size int64) iter.Se
 	}
 }
 
-// extent scans [r.Off, r.End), which starts on a boundary, and returns where it got to.
-func (s *scanner) extent(ctx context.Context, f *contents, r byteRange, limit int64, emit func(item) error) (int64, error) {
-	sp := &splitter{chunker: f.chunker}
-	if s.buf == nil {
-		s.buf = make([]byte, bufferSize)
-	}
-	if need := 2 * sp.need(); len(s.buf) < need {
-		s.buf = make([]byte, need)
-	}
-	pos, have := r.Off, 0
-	for pos < r.End && pos < limit {
-		if err := ctx.Err(); err != nil {
-			return pos, err
-		}
-		want := int(min(int64(len(s.buf)-have), r.End-pos-int64(have)))
-		got, bad, err := s.read(ctx, f, pos+int64(have), s.buf[have:have+want])
-		if err != nil {
-			return pos, err
-		}
-		have += got
-		at := pos
-		n, err := sp.split(s.buf[:have], pos, got < want || pos+int64(have) == r.End, func(chunk []byte, hole int64) error {
-			it := item{off: at, length: hole + int64(len(chunk)), data: chunk}
-			at += it.length
-			if it.off >= limit {
-				return errStop
-			}
-			if chunk == nil {
-				return emitGap(reftree.Hole, it.off, at, limit, emit)
-			}
-			return emit(it)
-		})
-		if err != nil {
-			return pos, err
-		}
-		copy(s.buf, s.buf[n:have])
-		pos, have = pos+int64(n), have-n
-		if bad > 0 {
-			if err := emitGap(reftree.Unread, pos, pos+bad, limit, emit); err != nil {
-				return pos, err
-			}
-			pos += bad
-		}
-	}
-	return pos, nil
+// window is the part of a file that is in a scanner's buffer: buf[:have], from offset pos on, which is a boundary.
+type window struct {
+	scanner *scanner
+	file    *contents
+	emit    func(item) error
+	limit   int64
+	sp      *splitter
+	pos     int64
+	have    int
 }
 
-// read fills p from offset off. Where something cannot be read it returns how many bytes come before that, and how many it is.
-func (s *scanner) read(ctx context.Context, f *contents, off int64, p []byte) (n int, bad int64, err error) {
-	ranges, err := source.ReadFull(ctx, f.image, p, off)
+// extent scans [r.Off, r.End), which starts on a boundary, and returns where it got to.
+func (s *scanner) extent(ctx context.Context, f *contents, r byteRange, limit int64, emit func(item) error) (int64, error) {
+	w := &window{scanner: s, file: f, emit: emit, limit: limit, sp: &splitter{chunker: f.chunker}, pos: r.Off}
+	if need := max(bufferSize, 2*w.sp.need()); len(s.buf) < need {
+		s.buf = make([]byte, need)
+	}
+	for w.pos < r.End && w.pos < limit {
+		want := int(min(int64(len(s.buf)-w.have), r.End-w.pos-int64(w.have)))
+		bad, err := source.ReadFull(ctx, f.image, s.buf[w.have:w.have+want], w.pos+int64(w.have))
+		if err != nil {
+			return w.pos, err
+		}
+		s.counters.read.Add(uint64(want))
+		w.have += want
+		for _, b := range bad {
+			if err := w.skip(b); err != nil {
+				return w.pos, err
+			}
+		}
+		if err := w.split(w.have, w.pos+int64(w.have) == r.End); err != nil {
+			return w.pos, err
+		}
+	}
+	return w.pos, nil
+}
+
+// skip emits what is in the window before a range that cannot be read, and then that range.
+func (w *window) skip(bad source.Range) error {
+	w.file.unreadable(bad)
+	if err := w.split(int(bad.Off-w.pos), true); err != nil {
+		return err
+	}
+	if err := emitGap(reftree.Unread, bad.Off, bad.Off+bad.Len, w.limit, w.emit); err != nil {
+		return err
+	}
+	w.drop(int(bad.Len))
+	return nil
+}
+
+// drop takes n bytes off the front of the window.
+func (w *window) drop(n int) {
+	buf := w.scanner.buf
+	copy(buf, buf[n:w.have])
+	w.pos, w.have = w.pos+int64(n), w.have-n
+}
+
+// split emits the chunks and holes at the front of the first n bytes of the window; with end all of them.
+func (w *window) split(n int, end bool) error {
+	at := w.pos
+	used, err := w.sp.split(w.scanner.buf[:n], w.pos, end, func(chunk []byte, hole int64) error {
+		it := item{off: at, length: hole + int64(len(chunk)), data: chunk}
+		at += it.length
+		if it.off >= w.limit {
+			return errStop
+		}
+		if chunk == nil {
+			return emitGap(reftree.Hole, it.off, at, w.limit, w.emit)
+		}
+		return w.emit(it)
+	})
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	s.counters.read.Add(uint64(len(p)))
-	if len(ranges) == 0 {
-		return len(p), 0, nil
-	}
-	f.unreadable(ranges[0])
-	return int(ranges[0].Off - off), ranges[0].Len, nil
+	w.drop(used)
+	return nil
 }

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/holdfast-backup/holdfast/chunk"
@@ -64,11 +63,15 @@ func (st *streamer) run(ctx context.Context) error {
 			return err
 		}
 		n := copy(buf, st.carry)
-		got, err := io.ReadFull(st.reader, buf[n:])
-		if end = err != nil; end && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		for n < len(buf) && !end {
+			var got int
+			got, err = st.reader.Read(buf[n:])
+			n, end = n+got, err != nil
+		}
+		if end && err != io.EOF { // wrapped or not, any other error says that something is missing
 			st.sourceErr = err
 		}
-		if err := st.send(buf[:n+got], end); err != nil {
+		if err := st.send(buf[:n], end); err != nil {
 			return err
 		}
 	}

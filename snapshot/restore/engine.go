@@ -17,7 +17,7 @@ import (
 // engine fills targets. One goroutine adds places; they gather in a window while the workers are busy with the one before.
 type engine struct {
 	repo     *repo.Repository
-	workers  int
+	limits   limits
 	problems *problems
 	counters *counters
 
@@ -42,15 +42,15 @@ type task struct {
 // maxSilence is how many segments in a row may fail for reasons other than damage before the store is taken to be away.
 const maxSilence = 32
 
-func newEngine(ctx context.Context, r *repo.Repository, workers int, p *problems, c *counters) (*engine, error) {
+func newEngine(ctx context.Context, r *repo.Repository, o *Options, p *problems, c *counters) (*engine, error) {
 	e := &engine{
-		repo: r, workers: workers, problems: p, counters: c,
+		repo: r, limits: o.limits, problems: p, counters: c,
 		free: make(chan *window, 2), ready: make(chan *window), tasks: make(chan task), cur: newWindow(),
 	}
 	e.free <- newWindow()
 	e.group, e.ctx = errgroup.WithContext(ctx)
-	readers := make([]*repo.Reader, workers)
-	for i := range workers {
+	readers := make([]*repo.Reader, o.Workers)
+	for i := range readers {
 		h, err := r.NewHasher(repo.Data)
 		if err != nil {
 			return nil, err
@@ -112,7 +112,7 @@ func (e *engine) piece(t *target, p *piece) error {
 		return e.add(place{target: t, off: p.off, count: p.Length, length: 1, seg: noSegment, zeros: true})
 	}
 	for off, left := p.off, p.Count; left > 0; {
-		n := min(left, max(1, windowBytes/p.Length))
+		n := min(left, max(1, e.limits.bytes/p.Length))
 		err := e.add(place{target: t, off: off, count: n, length: uint32(p.Length), id: p.ID, seg: noSegment, zeroed: t.fresh})
 		if err != nil {
 			return err
@@ -126,7 +126,7 @@ func (e *engine) piece(t *target, p *piece) error {
 func (e *engine) add(p place) error {
 	p.target.pending.Add(1)
 	e.cur.add(p)
-	if e.cur.full() {
+	if e.cur.full(&e.limits) {
 		return e.flush()
 	}
 	return nil

@@ -36,7 +36,8 @@ type file struct {
 	handle *os.File
 	opened bool // it was opened before, and had this identity
 	id     identity
-	made   bool // it is a new file
+	made   bool  // it is a new file
+	broken error // why it could not be opened; it is not tried again
 	users  int
 	elem   *list.Element // guarded by files
 }
@@ -64,7 +65,10 @@ func (f *file) ensure() error { return f.with(func(*os.File) error { return nil 
 
 // open makes sure that the file is open. The caller holds mu.
 func (f *file) open() error {
-	if f.handle != nil {
+	switch {
+	case f.broken != nil:
+		return f.broken
+	case f.handle != nil:
 		f.files.touch(f)
 		return nil
 	}
@@ -76,6 +80,8 @@ func (f *file) open() error {
 	})
 	if err == nil {
 		f.files.insert(f)
+	} else {
+		f.broken = err
 	}
 	return err
 }

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/repo/reftree"
@@ -23,8 +25,7 @@ func emptyTree(t *testing.T, r *repo.Repository) repo.Pair {
 	t.Helper()
 	s, err := r.Begin(t.Context(), nil)
 	require.NoError(t, err)
-	p, err := tree.NewDirBuilder(s).Finish(t.Context())
-	require.NoError(t, err)
+	p := emptyPair(t, s)
 	_, err = s.Commit(t.Context(), p, nil)
 	require.NoError(t, err)
 	return p
@@ -69,7 +70,7 @@ func TestSymlinksInTarget(t *testing.T) {
 				target = filepath.Join(out, "file")
 			}
 			require.NoError(t, os.Symlink(target, link))
-			o.Verify = true
+			o.Verify, o.NoSync = true, true
 			_, err := restore.Tree(t.Context(), r, root, path, &o)
 			require.NoError(t, err)
 			check()
@@ -96,6 +97,69 @@ func TestSymlinkThenFolder(t *testing.T) {
 	check()
 	requireTree(t, path, items)
 	require.Equal(t, []string{"target"}, shallow(t, above))
+}
+
+// TestSwappedFolder has somebody exchange a folder of the target with a symlink to elsewhere, over and over, while a tree is restored into it and
+// things in it are deleted. Much may fail; nothing elsewhere may change.
+func TestSwappedFolder(t *testing.T) {
+	items := []*item{dir("a", dir("sub", text("file", "evil"), text("x", "evil")), text("file", "evil"), symlink("s", "x"), &item{Node: common("p", tree.FIFO, 0o600)})}
+	_, r, root := stored(t, items...)
+	out, check := outside(t)
+	path := t.TempDir()
+	a, link := filepath.Join(path, "a"), filepath.Join(path, "link")
+	require.NoError(t, os.Mkdir(a, 0o700))
+	require.NoError(t, os.Symlink(out, link))
+	stop, done := make(chan struct{}), make(chan struct{})
+	swaps := 0
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE) == nil {
+					swaps++
+				}
+			}
+		}
+	}()
+	for i, start := 0, time.Now(); time.Since(start) < time.Second; i++ {
+		o := &restore.TreeOptions{Delete: i%2 == 0, Options: restore.Options{NoSync: true, Verify: i%3 == 0}, Exclude: []string{"/link"}}
+		_, _ = restore.Tree(t.Context(), r, root, path, o)
+		if _, err := os.Lstat(link); err != nil { // it took the place of the folder, and was replaced
+			_ = os.Symlink(out, link)
+		}
+	}
+	close(stop)
+	<-done
+	require.Positive(t, swaps)
+	check()
+}
+
+// TestVerifyFollowsNothing exchanges a folder when it is complete with a symlink to one of the same contents.
+func TestVerifyFollowsNothing(t *testing.T) {
+	items := []*item{dir("a", text("file", "stored")), text("b", "stored")}
+	_, r, root := stored(t, items...)
+	path, other := t.TempDir(), t.TempDir()
+	swap := func(name string) {
+		require.NoError(t, os.Rename(filepath.Join(path, name), filepath.Join(other, name)))
+		require.NoError(t, os.Symlink(filepath.Join(other, name), filepath.Join(path, name)))
+	}
+	var ev events
+	o := restore.Options{Verify: true, Report: func(e restore.Event) {
+		ev.report(e)
+		switch {
+		case e.Kind == restore.EventRestored && e.Path == "/a/":
+			swap("a")
+		case e.Kind == restore.EventRestored && e.Path == "/b":
+			swap("b")
+		}
+	}}
+	stats, err := restore.Tree(t.Context(), r, root, path, &restore.TreeOptions{Options: o})
+	require.Error(t, err)
+	require.Equal(t, []string{"/a/file", "/b"}, ev.paths(restore.EventError))
+	require.Zero(t, stats.Verified)
 }
 
 func shallow(t *testing.T, path string) (names []string) {

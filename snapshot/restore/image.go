@@ -103,7 +103,7 @@ func (im *image) run(ctx context.Context, t *target, out io.WriterAt) error {
 }
 
 func (im *image) pass(ctx context.Context, t *target) error {
-	e, err := newEngine(ctx, im.repo, im.opts.Workers, &im.problems, &im.counters)
+	e, err := newEngine(ctx, im.repo, &im.opts.Options, &im.problems, &im.counters)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/backend/fault"
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/reftree"
 	"github.com/holdfast-backup/holdfast/snapshot/restore"
 )
 
@@ -28,8 +29,9 @@ func TestImage(t *testing.T) {
 		for _, o := range []restore.ImageOptions{
 			{},
 			{Options: restore.Options{Workers: 1, NoSync: true}},
-			{Options: restore.Options{NoSparse: true, Verify: true}},
-			{Options: restore.Options{Workers: 5, Verify: true}, InPlace: true},
+			{Options: restore.Options{NoSparse: true, Verify: true, NoSync: true}},
+			{Options: restore.Options{Workers: 5, Verify: true, NoSync: true}, InPlace: true},
+			manyWindows(restore.Options{Verify: true, NoSync: true}), {Options: manyWindows(restore.Options{Workers: 4, Verify: true, NoSync: true}).Options, InPlace: true},
 		} {
 			path := tempFile(t)
 			stats, err := restore.ImageFile(t.Context(), r, c, path, &o)
@@ -64,6 +66,12 @@ func TestImage(t *testing.T) {
 		require.NoError(t, err)
 		requireBytes(t, data, m.data)
 	}
+}
+
+// manyWindows are options for windows of a few places.
+func manyWindows(o restore.Options) restore.ImageOptions {
+	restore.SmallWindows(&o, 50, 3, 100_000)
+	return restore.ImageOptions{Options: o}
 }
 
 // TestInPlace changes few places of a restored image and expects that only what is around them is written again.
@@ -312,6 +320,28 @@ func TestNotReadable(t *testing.T) {
 		_, err := restore.Image(t.Context(), r, c, writerOnly{&memFile{data: make([]byte, 1)}}, &o)
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 	}
+}
+
+// TestWrongLength has a map that gives a chunk another length than it has.
+func TestWrongLength(t *testing.T) {
+	b := newBench(t, small)
+	good := b.save([]byte("a chunk of some length"))
+	c := good
+	c.Spans = []reftree.Span{{ID: good.Spans[0].ID, Length: 10, Count: 3}, good.Spans[0]}
+	c.Size += 30
+	r := b.commit(good)
+	path := tempFile(t)
+	_, err := restore.ImageFile(t.Context(), r, c, path, nil)
+	var inc *restore.IncompleteError
+	require.ErrorAs(t, err, &inc)
+	require.EqualValues(t, 30, inc.Lost)
+	require.ErrorIs(t, err, repo.ErrNotFound)
+	requireFile(t, path, append(make([]byte, 30), "a chunk of some length"...))
+	require.Error(t, restore.Dump(t.Context(), r, c, io.Discard, nil))
+
+	c.Size++
+	_, err = restore.ImageFile(t.Context(), r, c, path, nil)
+	require.ErrorIs(t, err, reftree.ErrFormat)
 }
 
 func TestModTimeAndProgress(t *testing.T) {

@@ -23,9 +23,14 @@ type Options struct {
 	Progress func(Progress)
 	// Report hears of each file: what became of it, and what went wrong. It is called by any number of goroutines.
 	Report func(Event)
+
+	limits limits // of windows; zero means the default
 }
 
 func (o *Options) setDefaults(segment int) {
+	if o.limits == (limits{}) {
+		o.limits = defaultLimits()
+	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}

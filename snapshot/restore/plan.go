@@ -10,12 +10,13 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/index"
 )
 
-// Bounds of a window: it is worked on when one of them is reached.
-const (
-	windowPlaces  = 64 << 10
-	windowTargets = 16 << 10
-	windowBytes   = 4 << 30
-)
+// limits bound a window: it is worked on when one of them is reached.
+type limits struct {
+	places, targets int
+	bytes           int64
+}
+
+func defaultLimits() limits { return limits{places: 64 << 10, targets: 16 << 10, bytes: 4 << 30} }
 
 // place is a range of a target and what belongs there: a run of equal chunks, or zeros.
 type place struct {
@@ -66,8 +67,8 @@ func (w *window) reset() {
 	clear(w.known)
 }
 
-func (w *window) full() bool {
-	return len(w.places) >= windowPlaces || w.targets >= windowTargets || w.bytes >= windowBytes
+func (w *window) full(l *limits) bool {
+	return len(w.places) >= l.places || w.targets >= l.targets || w.bytes >= l.bytes
 }
 
 func (w *window) add(p place) {

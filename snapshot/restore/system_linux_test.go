@@ -41,15 +41,13 @@ func blocks(t *testing.T, path string) int64 {
 func TestSparse(t *testing.T) {
 	rng := newRand(t)
 	data := make([]byte, 8<<20)
-	pages := int64(0)
 	for off := 0; off < len(data); off += 4096 {
 		if rng.IntN(3) == 0 {
 			data[off+rng.IntN(4096)] = 1
-			pages++
 		}
 	}
 	clear(data[3<<20 : 5<<20])
-	pages = 0
+	pages := int64(0)
 	for off := 0; off < len(data); off += 4096 {
 		if !bytes.Equal(data[off:off+4096], make([]byte, 4096)) {
 			pages++
@@ -62,7 +60,7 @@ func TestSparse(t *testing.T) {
 	_, err := restore.ImageFile(t.Context(), r, c, path, nil)
 	require.NoError(t, err)
 	requireFile(t, path, data)
-	require.InDelta(t, pages*4096, blocks(t, path), 64<<10)
+	require.InDelta(t, pages*4096, blocks(t, path), 32<<10, "but for what the file system needs itself")
 
 	// In place, holes come back where zeros are.
 	require.NoError(t, os.WriteFile(path, randomBytes(rng, len(data)), 0o600))

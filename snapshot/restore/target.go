@@ -58,29 +58,26 @@ func (t *target) refuse(err error) error {
 // page is the unit of holes in what is restored. File systems have none smaller.
 const page = 4096
 
-// write writes p at off. Where the target reads as zeros and may be sparse, aligned pages of zeros are left out.
-func (t *target) write(p []byte, off int64, zeroed bool) (int64, error) {
+// write writes p at off. Where the target reads as zeros and may be sparse, pages of zeros are left out, and so are zeros at both ends of p, as
+// what lies beyond may make the page a whole one.
+func (t *target) write(p []byte, off int64, zeroed bool) (written int64, err error) {
 	if !zeroed || !t.sparse {
 		return t.writeAll(p, off)
 	}
-	var total int64
-	start, pos := 0, int(-off&(page-1)) // bytes from start to pos are to be written
-	for pos+page <= len(p) {
-		if !zero.Is(p[pos : pos+page]) {
-			pos += page
-			continue
+	start := 0 // bytes from start to pos are to be written
+	for pos := 0; pos < len(p); {
+		next := min(len(p), pos+page-int((off+int64(pos))&(page-1)))
+		if zero.Is(p[pos:next]) {
+			n, err := t.writeAll(p[start:pos], off+int64(start))
+			if written += n; err != nil {
+				return written, err
+			}
+			start = next
 		}
-		n, err := t.writeAll(p[start:min(pos, len(p))], off+int64(start))
-		if total += n; err != nil {
-			return total, err
-		}
-		for pos += page; pos+page <= len(p) && zero.Is(p[pos:pos+page]); {
-			pos += page
-		}
-		start = pos
+		pos = next
 	}
 	n, err := t.writeAll(p[start:], off+int64(start))
-	return total + n, err
+	return written + n, err
 }
 
 func (t *target) writeAll(p []byte, off int64) (int64, error) {

@@ -189,7 +189,7 @@ func (t *treeRun) run(ctx context.Context) error {
 
 // restore walks through the tree once.
 func (t *treeRun) restore(ctx context.Context) error {
-	e, err := newEngine(ctx, t.repo, t.opts.Workers, &t.problems, &t.counters)
+	e, err := newEngine(ctx, t.repo, &t.opts.Options, &t.problems, &t.counters)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type item struct {
 	below []*item
 }
 
-const testTime = 1_600_000_000_123_456_789
+const testTime int64 = 1_600_000_000_123_456_789
 
 func common(name string, typ tree.Type, mode uint32) tree.Node {
 	return tree.Node{
@@ -200,7 +200,7 @@ func TestTree(t *testing.T) {
 	t.Cleanup(func() { makeWritable(path) })
 	var last restore.Progress
 	var ev events
-	o := &restore.TreeOptions{Options: restore.Options{Verify: true, Report: ev.report, Progress: func(p restore.Progress) { last = p }}}
+	o := &restore.TreeOptions{Options: restore.Options{Verify: true, NoSync: true, Report: ev.report, Progress: func(p restore.Progress) { last = p }}}
 	stats := restoreTree(t, r, root, path, o)
 	requireTree(t, path, items)
 	require.EqualValues(t, 312, stats.Files)
@@ -487,17 +487,19 @@ func TestManyFiles(t *testing.T) {
 	shared := randomBytes(rng, 20_000)
 	for i := range 150 {
 		d := dir("d" + string(rune('A'+i/26)) + string(rune('a'+i%26)))
-		for k := range 4 {
+		for k := range 3 {
 			data := append(append(slices.Clone(shared), randomBytes(rng, 100)...), shared...)
 			d.below = append(d.below, file(string(rune('a'+k)), data))
 		}
 		items = append(items, d)
 	}
 	_, r, root := stored(t, items...)
-	path := t.TempDir()
-	stats := restoreTree(t, r, root, path, &restore.TreeOptions{Options: restore.Options{Workers: 4, Verify: true}})
-	require.EqualValues(t, 600, stats.Files)
-	requireTree(t, path, items)
+	for _, o := range []restore.Options{{Workers: 4, Verify: true, NoSync: true}, manyWindows(restore.Options{Workers: 3, Verify: true, NoSync: true}).Options} {
+		path := t.TempDir()
+		stats := restoreTree(t, r, root, path, &restore.TreeOptions{Options: o})
+		require.EqualValues(t, 450, stats.Files)
+		requireTree(t, path, items)
+	}
 }
 
 func TestTreeDamage(t *testing.T) {

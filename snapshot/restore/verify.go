@@ -9,7 +9,7 @@ import (
 
 // verify walks through the tree again and reads back what was put in place.
 func (t *treeRun) verify(ctx context.Context) error {
-	e, err := newEngine(ctx, t.repo, t.opts.Workers, &t.problems, &t.counters)
+	e, err := newEngine(ctx, t.repo, &t.opts.Options, &t.problems, &t.counters)
 	if err != nil {
 		return err
 	}
