@@ -69,7 +69,13 @@ func (b *bench) begin() {
 // save stores data as one content. Ranges in bad are stored as unread.
 func (b *bench) save(data []byte, bad ...span) content.Content {
 	b.t.Helper()
-	builder := content.NewBuilder(b.session, 0x22)
+	return b.saveWith(b.session, data, bad...)
+}
+
+// saveWith stores the nodes of the content map elsewhere.
+func (b *bench) saveWith(s reftree.Saver, data []byte, bad ...span) content.Content {
+	b.t.Helper()
+	builder := content.NewBuilder(s, 0x22)
 	add := func(s reftree.Span) { require.NoError(b.t, builder.Add(b.t.Context(), s)) }
 	off := 0
 	for _, u := range append(bad, span{int64(len(data)), 0}) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
@@ -246,6 +247,50 @@ func TestDamagedMap(t *testing.T) {
 	require.ErrorAs(t, err, &inc)
 	require.EqualValues(t, len(data), inc.Lost)
 	requireFile(t, path, make([]byte, len(data)))
+}
+
+// forgetful loses some of the nodes that it should save.
+type forgetful struct {
+	inner reftree.Saver
+	rng   *rand.Rand
+	lost  int64 // bytes that the lost nodes cover
+	n     int
+}
+
+func (f *forgetful) Save(ctx context.Context, class reftree.Class, p []byte) (reftree.ID, error) {
+	n, err := reftree.DecodeMapNode(p)
+	if err != nil {
+		return reftree.ID{}, err
+	}
+	if n.Level == 0 && (f.n == 0 || f.rng.IntN(8) == 0) {
+		f.lost += n.Size
+		f.n++
+		return reftree.ID{0: byte(f.n), 31: 1}, nil
+	}
+	return f.inner.Save(ctx, class, p)
+}
+
+// TestLostMapNodes expects everything but what lost nodes of the content map cover.
+func TestLostMapNodes(t *testing.T) {
+	rng := newRand(t)
+	b := newBench(t, small)
+	data := randomImage(rng, 8<<20)
+	f := &forgetful{inner: b.session, rng: rng}
+	c := b.saveWith(f, data)
+	r := b.commit(b.save([]byte("something")))
+	require.Positive(t, f.n)
+	path := tempFile(t)
+	stats, err := restore.ImageFile(t.Context(), r, c, path, nil)
+	var inc *restore.IncompleteError
+	require.ErrorAs(t, err, &inc)
+	require.ErrorIs(t, err, repo.ErrNotFound)
+	require.Equal(t, f.lost, inc.Lost)
+	require.EqualValues(t, f.n, inc.Total)
+	require.Equal(t, int64(len(data))-f.lost, stats.Bytes)
+	for _, d := range inc.Damages {
+		clear(data[d.Off:][:d.Len])
+	}
+	requireFile(t, path, data)
 }
 
 // TestStoreAway expects a restore to end soon when the store does not answer any more.

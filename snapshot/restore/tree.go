@@ -40,7 +40,8 @@ type TreeOptions struct {
 type Overwrite uint8
 
 // The ways to treat files that are there already. Folders are kept, and get the attributes of the snapshot except with
-// OverwriteNever, and with OverwriteIfNewer if they are newer.
+// OverwriteNever, and with OverwriteIfNewer if they are newer. A restore that was interrupted goes on with OverwriteAlways or
+// OverwriteIfChanged: the others take a file that it left half done for one of the user's.
 const (
 	// OverwriteAlways compares the contents and writes what differs.
 	OverwriteAlways Overwrite = iota
@@ -83,7 +84,7 @@ func Tree(ctx context.Context, r *repo.Repository, root repo.Pair, dir string, o
 }
 
 // Node restores one entry of a snapshot, with all that is below it, under its name into the folder dir. Patterns apply as if it were
-// the only entry of a root. All else is as for [Tree].
+// the only entry of a root. All else is as for [Tree], which restores the root itself.
 func Node(ctx context.Context, r *repo.Repository, n *tree.Node, dir string, opts *TreeOptions) (*Stats, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
