@@ -150,6 +150,9 @@ func openOutput(out io.WriterAt, size int64, o *ImageOptions) (*target, error) {
 	if (o.InPlace || o.Verify) && !readable {
 		return nil, fmt.Errorf("%s cannot be read: %w", t.path, errors.ErrUnsupported)
 	}
+	if !o.InPlace && !o.Verify {
+		r = nil // written in full
+	}
 	t.out = &plainOutput{WriterAt: out, ReaderAt: r, zeroed: o.Zeroed}
 	return t, nil
 }
