@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -49,7 +50,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "holdfast",
+		Use:   "holdfast COMMAND [flags]",
 		Short: "Back up disks, database dumps and file trees, encrypted and deduplicated",
 		Long: `Holdfast backs up disks, database dumps and file trees into an encrypted,
 deduplicating repository, and gets them back.
@@ -74,8 +75,10 @@ Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
   holdfast snapshots
   holdfast restore latest --target /tmp/restored`,
 		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          noVerb,
+
+		DisableFlagsInUseLine: true,
+		SilenceUsage:          true,
+		Args:                  noVerb,
 		RunE: func(*cobra.Command, []string) error {
 			return usagef("no command was given: 'holdfast help' lists them")
 		},
@@ -95,9 +98,25 @@ Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
 		a.initCommand(), a.backupCommand(), a.snapshotsCommand(), a.lsCommand(), a.findCommand(), a.diffCommand(), a.catCommand(),
 		a.dumpCommand(), a.restoreCommand(), a.checkCommand(), a.statsCommand(), a.keyCommand(), a.tagCommand(), a.versionCommand(),
 	)
-	root.InitDefaultHelpCmd()
+	root.SetHelpCommand(helpCommand(root))
 	root.InitDefaultCompletionCmd()
 	return root
+}
+
+// helpCommand prints the help of a verb, or of all.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Print help",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("unknown command %q: 'holdfast help' lists them", strings.Join(args, " "))
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
 }
 
 func noVerb(_ *cobra.Command, args []string) error {

@@ -139,7 +139,7 @@ recipient or recovery key. Only an administrator's key can.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runKeyAdd(cmd.Context(), &f, role) },
 	}
 	f.register(cmd.Flags())
-	cmd.Flags().StringVar(&role, "role", "admin", "what the key may do: admin, writer, reader or collector")
+	cmd.Flags().StringVar(&role, "role", "admin", "`what` the key may do: admin, writer, reader or collector")
 	return cmd
 }
 

@@ -20,6 +20,9 @@ import (
 	"github.com/holdfast-backup/holdfast/crypto"
 )
 
+// noRaceWait lets commands under the race detector end without the second that they wait otherwise.
+const noRaceWait = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"holdfast": main})
 }
@@ -33,6 +36,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("HOLDFAST_"+name, filepath.Join(env.WorkDir, path))
 			}
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", noRaceWait)
 			text, _ := crypto.NewKeyFile()
 			return os.WriteFile(filepath.Join(env.WorkDir, "key"), text, 0o600)
 		},

@@ -28,7 +28,7 @@ func holdfast(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, stdout, 
 	cmd = exec.Command(self)
 	cmd.Args = append([]string{"holdfast"}, args...) // TestMain goes by this name
 	cmd.Env = append(os.Environ(), "HOLDFAST_REPOSITORY="+filepath.Join(dir, "repo"), "HOLDFAST_KEY_FILE="+filepath.Join(dir, "key"),
-		"HOLDFAST_CACHE_DIR="+filepath.Join(dir, "cache"))
+		"HOLDFAST_CACHE_DIR="+filepath.Join(dir, "cache"), "GORACE="+noRaceWait)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	return cmd, stdout, stderr
 }
