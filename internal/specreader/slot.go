@@ -96,7 +96,7 @@ func parseSlot(b []byte) *slot {
 		case kindKeyFile, kindRecovery:
 			s.salt = parameters.fixed(32)
 		}
-		check(len(parameters.b) == 0 || s.kind > kindRecovery, "parameters too long")
+		check(len(parameters.b) == 0 || s.kind > kindRecovery && len(parameters.b) <= 4096, "parameters too long")
 		return s
 	})
 }
