@@ -1,6 +1,6 @@
 # Run `make help` for the targets.
 GO ?= go
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 
 .PHONY: help
 help: ## list the targets

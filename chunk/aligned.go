@@ -10,7 +10,7 @@ import (
 
 const alignedContext = "holdfast v1 aligned grid"
 
-// aligned cuts after 4 KiB blocks whose keyed hash is below a limit.
+// aligned cuts after 4 KiB blocks whose keyed hash is below a limit, and after those in which a file seems to end.
 type aligned struct {
 	p          Params
 	limit      uint64
@@ -55,6 +55,10 @@ func (a *aligned) Next(data []byte, final bool) int {
 
 // cuts reports whether a chunk may end after the block.
 func (a *aligned) cuts(block []byte) bool {
+	// File systems fill a file's last block with zeros.
+	if binary.LittleEndian.Uint64(block[Grid-16:])|binary.LittleEndian.Uint64(block[Grid-8:]) == 0 {
+		return true
+	}
 	v := (xxh3.HashSeed(block, a.seed) ^ a.mask) * a.mul1
 	v = (v ^ v>>32) * a.mul2
 	return v < a.limit

@@ -43,7 +43,11 @@
 //	v = (h xor x) * a
 //	v = (v xor (v >> 32)) * b
 //
-// there is a cut at n when v < (2^64-1) / (3*Min/4096 + 1). XXH3 (Collet) is not
+// there is a cut at n when v < (2^64-1) / (3*Min/4096 + 1), or when the last 16
+// bytes before n are zero: file systems fill the last block of a file with zeros, so
+// chunks begin where files do, and the same file at another place gives the same
+// chunks. The second rule needs no secret: it tells no more than where files end, and
+// chunk lengths are sealed. XXH3 (Collet) is not
 // a keyed pseudo-random function; the secret steps after it keep equal or
 // related hashes from showing which blocks cut under a guessed seed. Blocks that
 // end before Min are never hashed. A partial last block is never hashed either.
@@ -51,7 +55,7 @@
 //
 //	m + (1-p)/p * (1 - (1-p)^(15m)) blocks,   m = Min/4096
 //
-// which p = 1/(3m+1) makes 4m, the mean, less 0.5 to 1 %. Data must start on a
+// which p = 1/(3m+1) makes 4m, the mean, less 0.5 to 1 %, on random data. Data must start on a
 // multiple of 4096 in its file for cuts to fall on the grid of the file.
 //
 // Gear (2): the FastCDC family (Xia et al.: FastCDC, USENIX ATC 2016; The design
@@ -85,7 +89,7 @@
 // cuts (chunks of Max) or cuts at each chance: chunks of Min when it passes both
 // masks, of N when it passes only the loose one. Rabin always cuts runs of zero bytes at
 // Min; for other values the secret decides, mostly for Max. Aligned behaves so
-// for runs of equal 4096-byte blocks. In all cases the chunks are equal to each
+// for runs of equal 4096-byte blocks, and cuts at Min when they end with zeros. In all cases the chunks are equal to each
 // other and deduplicate. Insertions into such runs may resynchronise only where
 // the run ends.
 package chunk

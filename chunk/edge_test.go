@@ -64,4 +64,11 @@ func TestAlignedEdges(t *testing.T) {
 	}
 	require.Equal(t, p.Min(), next(math.MaxUint64))
 	require.Equal(t, p.Max(), next(0))
+
+	// The end of a file: 16 zero bytes before a multiple of the grid, from Min on.
+	clear(data[p.Min()-Grid-16 : p.Min()-Grid])
+	clear(data[p.Min()+Grid-15 : p.Min()+Grid])
+	clear(data[p.Min()+2*Grid-17 : p.Min()+2*Grid-1])
+	clear(data[p.Min()+3*Grid-16 : p.Min()+3*Grid])
+	require.Equal(t, p.Min()+3*Grid, next(0))
 }
