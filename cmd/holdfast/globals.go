@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -144,7 +145,7 @@ func (r *openRepo) close(err *error) {
 
 func (a *app) repoOptions(c crypto.Credential) (*repo.Options, error) {
 	cache, err := a.cacheFolder()
-	return &repo.Options{Credential: c, CacheDir: cache}, err
+	return &repo.Options{Credential: c, CacheDir: cache, Logger: slog.New(&noteHandler{out: a.out})}, err
 }
 
 // cacheFolder returns where the cache is; empty if there is none.

@@ -216,10 +216,9 @@ type refusal struct {
 
 // collect looks at each path. A missing one stays an item, so that the snapshot is marked incomplete; if all are, that is an error.
 func (c *collector) collect(ctx context.Context, paths []string) error {
-	folders := map[string]bool{}
 	var last error
 	for _, p := range paths {
-		err := c.path(ctx, p, folders)
+		err := c.path(ctx, p)
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
@@ -242,8 +241,8 @@ func (c *collector) collect(ctx context.Context, paths []string) error {
 	return fmt.Errorf("none of the %d paths can be backed up, the last because of: %w", len(paths), last)
 }
 
-// path adds one path, and remembers it if it is a folder. What keeps it from being backed up is returned, and printed unless the backup will.
-func (c *collector) path(ctx context.Context, p string, folders map[string]bool) error {
+// path adds one path. What keeps it from being backed up is returned, and printed unless the backup will.
+func (c *collector) path(ctx context.Context, p string) error {
 	place := storedPath(p)
 	e, err := c.light.Lstat(ctx, p)
 	if err != nil {
@@ -264,10 +263,8 @@ func (c *collector) path(ctx context.Context, p string, folders map[string]bool)
 	switch e.Type {
 	case source.TypeBlockDevice:
 		return c.disk(ctx, p, e, true)
-	case source.TypeDirectory:
-		folders[p] = true
 	case source.TypeFile:
-		if !insideAny(p, folders) && c.isImage(ctx, p, e) {
+		if c.isImage(ctx, p, e) {
 			return c.disk(ctx, p, e, false)
 		}
 	}
@@ -275,18 +272,6 @@ func (c *collector) path(ctx context.Context, p string, folders map[string]bool)
 	c.set.items = append(c.set.items, snapshot.Files(c.tree, place))
 	c.set.light = append(c.set.light, snapshot.Files(c.light, place))
 	return nil
-}
-
-// insideAny reports whether a path lies in one of the folders.
-func insideAny(p string, folders map[string]bool) bool {
-	for dir := filepath.Dir(p); ; dir = filepath.Dir(dir) {
-		if folders[dir] {
-			return true
-		}
-		if dir == filepath.Dir(dir) {
-			return false
-		}
-	}
 }
 
 // isImage reports whether a regular file holds a disk. One that cannot be read is none: the backup will say so.
