@@ -45,6 +45,16 @@ func (n *pending) wait(ctx context.Context) error {
 	}
 }
 
+// broken reports whether it is known already that the entry ends the backup.
+func (n *pending) broken() bool {
+	select {
+	case <-n.done:
+		return n.err != nil
+	default:
+		return false
+	}
+}
+
 // folder puts a directory together: entries are added in the order of their names, while the contents of earlier ones are still being
 // read, and a goroutine of its own builds the tree. That way a walk through many small folders does not wait for each.
 type folder struct {
@@ -85,7 +95,7 @@ func (f *folder) start(node, was *tree.Node) {
 func (f *folder) add(n *pending) bool {
 	select {
 	case f.queue <- n:
-		return n.err == nil
+		return !n.broken()
 	case <-f.ctx.Done():
 		return false
 	}

@@ -2,8 +2,10 @@ package snapshot_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/backend/fault"
 	"github.com/holdfast-backup/holdfast/backend/mem"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
@@ -161,3 +165,27 @@ type closing struct {
 }
 
 func (c *closing) Close() error { return c.close() }
+
+// TestFullStore: a store that runs full in the middle ends the backup with its error, whatever is under way.
+func TestFullStore(t *testing.T) {
+	_, key := crypto.NewKeyFile()
+	full := errors.New("no space left")
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(8, 8))
+	for i := range 30 {
+		write(t, filepath.Join(dir, fmt.Sprintf("%02d/%d", i%5, i)), random(rng, 300<<10))
+	}
+	for n := range 12 {
+		store := mem.New(nil)
+		r, err := repo.Init(t.Context(), store, &repo.InitOptions{Config: config, Sealer: key})
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		faulty, err := fault.New(store, nil)
+		require.NoError(t, err)
+		r, err = repo.Open(t.Context(), faulty, &repo.Options{Credential: key})
+		require.NoError(t, err)
+		require.NoError(t, faulty.Add(fault.Rule{Ops: []backend.Op{backend.OpPut}, After: n, Kind: fault.Before, Err: full}))
+		_, err = snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, dir)}, nil)
+		require.ErrorIs(t, err, full, "after %d writes", n)
+	}
+}
