@@ -40,7 +40,7 @@ cross: ## build for every platform
 
 .PHONY: end-to-end
 end-to-end: build ## back up, restore and compare real input
-	@sh internal/scripts/end-to-end.sh
+	@bash internal/scripts/end-to-end.sh
 
 .PHONY: soak
 soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTIME is over

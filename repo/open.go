@@ -56,6 +56,10 @@ func Open(ctx context.Context, store backend.Store, opts *Options) (*Repository,
 	if o.Credential == nil {
 		return open(ctx, store, nil, genesis, o)
 	}
+	// Slots name GENESIS by its hash, so that with a damaged one none of them would seem to be of this repository.
+	if _, err := ledger.NewState(genesis, nil); err != nil {
+		return nil, &CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err}
+	}
 	return openWithSlot(ctx, store, genesis, o)
 }
 

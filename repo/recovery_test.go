@@ -191,3 +191,15 @@ func TestTagsOfUnknownSnapshot(t *testing.T) {
 	r := initRepo(t, mem.New(nil), keyFile(t))
 	require.ErrorIs(t, r.SetTags(t.Context(), repo.ID{1}, []string{"x"}), repo.ErrNotFound)
 }
+
+// TestDamagedGenesis is damage, not a wrong key.
+func TestDamagedGenesis(t *testing.T) {
+	d := newDamaged(t)
+	genesis := d.objects(t)["log/000000000000"]
+	for _, bad := range [][]byte{{}, genesis[:100], append([]byte("x"), genesis[1:]...), append(genesis[:len(genesis)-1:len(genesis)-1], genesis[len(genesis)-1]^1)} {
+		_, err := repo.Open(t.Context(), d.with(t, "log/000000000000", bad), &repo.Options{Credential: d.key})
+		var corrupt *repo.CorruptError
+		require.ErrorAs(t, err, &corrupt)
+		require.Equal(t, "log/000000000000", corrupt.Key)
+	}
+}
