@@ -1,6 +1,6 @@
 # Run `make help` for the targets.
 GO ?= go
-FUZZTIME ?= 3s
+FUZZINPUTS ?= 20000x
 
 .PHONY: help
 help: ## list the targets
@@ -27,12 +27,12 @@ race: ## unit, property, conformance and command tests under the race detector
 	$(GO) test -race -timeout 20m ./...
 
 .PHONY: fuzz-short
-fuzz-short: ## each fuzzer for FUZZTIME
-	@sh internal/scripts/fuzz.sh $(FUZZTIME)
+fuzz-short: ## each fuzzer for FUZZINPUTS inputs
+	@sh internal/scripts/fuzz.sh $(FUZZINPUTS)
 
 .PHONY: fuzz
-fuzz: ## each fuzzer for a minute
-	@sh internal/scripts/fuzz.sh 1m
+fuzz: ## each fuzzer for a million inputs
+	@sh internal/scripts/fuzz.sh 1000000x
 
 .PHONY: cross
 cross: ## build for every platform
