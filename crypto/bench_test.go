@@ -64,6 +64,19 @@ func BenchmarkOpenUnit(b *testing.B) {
 	}
 }
 
+// BenchmarkOpenBox opens what the ledger has one of for each entry.
+func BenchmarkOpenBox(b *testing.B) {
+	k := crypto.NewKey()
+	box := crypto.SealBox(nil, crypto.AES256GCM, &k, "entry", make([]byte, 500), nil)
+	dst := make([]byte, 0, 500)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := crypto.OpenBox(dst, crypto.AES256GCM, &k, "entry", box, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkSessionKey(b *testing.B) {
 	k, _ := newRing(b, crypto.AES256GCM)
 	for _, c := range []crypto.Class{crypto.Data, crypto.Map} {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/zeebo/blake3"
 	"golang.org/x/crypto/chacha20poly1305"
@@ -70,16 +71,43 @@ func sealUnit(dst []byte, s Suite, k *Key, purpose string, salt *[SaltSize]byte,
 // unitCipher derives a key and nonce for one unit only.
 func unitCipher(s Suite, k *Key, purpose string, salt *[SaltSize]byte) (cipher.AEAD, []byte) {
 	okm := make([]byte, 32+chacha20poly1305.NonceSizeX)
-	h := blake3.NewDeriveKey("holdfast v1 box " + purpose)
+	h := takeDeriver(purpose)
 	h.Write(k[:])
 	h.Write(salt[:])
 	h.Write([]byte{byte(s)})
 	h.Digest().Read(okm)
+	putDeriver(purpose, h)
 	aead, err := newAEAD(s, okm[:32])
 	if err != nil {
 		panic("crypto: " + err.Error())
 	}
 	return aead, okm[32 : 32+aead.NonceSize()]
+}
+
+// derivers are free hashers that have taken in the context of a purpose, by purpose: a new one costs 10 KiB and two compressions.
+// Purposes are constants, so there are few. Nothing depends on what is in here.
+var derivers sync.Map // of string to *sync.Pool
+
+func takeDeriver(purpose string) *blake3.Hasher {
+	if pool, ok := derivers.Load(purpose); ok {
+		if h, ok := pool.(*sync.Pool).Get().(*blake3.Hasher); ok {
+			return h
+		}
+	}
+	return blake3.NewDeriveKey("holdfast v1 box " + purpose)
+}
+
+// putDeriver gives a hasher back, without the key that it was fed.
+func putDeriver(purpose string, h *blake3.Hasher) {
+	var zero [len(Key{}) + SaltSize + 1]byte
+	h.Reset()
+	h.Write(zero[:])
+	h.Reset()
+	pool, ok := derivers.Load(purpose)
+	if !ok {
+		pool, _ = derivers.LoadOrStore(purpose, new(sync.Pool))
+	}
+	pool.(*sync.Pool).Put(h)
 }
 
 func newAEAD(s Suite, key []byte) (cipher.AEAD, error) {

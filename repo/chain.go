@@ -98,8 +98,8 @@ func (c *chain) probeGap(ctx context.Context, n uint64) error {
 }
 
 // append adds the entry whose body decide gives, having been shown the state up to the very entry before it. It returns
-// the new entry's number. decide may be called more than once; its error ends the attempt.
-func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) (uint64, error) {
+// the new entry's size in bytes. decide may be called more than once; its error ends the attempt.
+func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) (int, error) {
 	c.moving.Lock()
 	defer c.moving.Unlock()
 	for {
@@ -116,7 +116,7 @@ func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*l
 			return 0, fmt.Errorf("appending to the ledger: %w", err)
 		}
 		if won {
-			return n, c.apply(n, b)
+			return len(b), c.apply(n, b)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, e
 		return ID{}, err
 	}
 	body := &ledger.Commit{Session: s.id, Snapshot: id, IndexFiles: s.progress.files, Facts: facts}
-	_, err = s.repo.chain.append(ctx, s.repo.ring, func(st *ledger.State) (ledger.Body, error) {
+	err = s.append(ctx, func(st *ledger.State) (ledger.Body, error) {
 		if live, _ := st.Session(s.id); live.End != ledger.Live {
 			return nil, fmt.Errorf("%w: it was %s by somebody else; run it again", ErrSessionEnded, live.End)
 		}

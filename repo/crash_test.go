@@ -233,3 +233,43 @@ func TestAdoptedSessionCannotCommit(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
+
+// TestStatsCountEveryByte: what a session says it stored is what the store has more of, also when a dead one is continued.
+func TestStatsCountEveryByte(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	require.NoError(t, initRepo(t, store, key).Close())
+	size := func() (n uint64) {
+		for info, err := range store.List(t.Context(), "") {
+			require.NoError(t, err)
+			n += uint64(info.Size)
+		}
+		return n
+	}
+	before := size()
+	grown := func(s *repo.Session, what string) {
+		t.Helper()
+		now := size()
+		require.Equal(t, now-before, s.Stats().Stored, what)
+		before = now
+	}
+	chunks := crashChunks()
+	r := openRepo(t, store, key)
+	closed := begin(t, r, "closed")
+	require.NoError(t, closed.Close(t.Context(), "for a test"))
+	grown(closed, "OPEN and CLOSE")
+	dead := begin(t, r, "x")
+	_, err := saveAll(t.Context(), dead, chunks[:60])
+	require.NoError(t, err)
+	require.NoError(t, dead.Flush(t.Context()))
+	require.NoError(t, dead.Suspend(t.Context()))
+	grown(dead, "with a progress record")
+	idle := begin(t, r, "idle")
+	require.NoError(t, idle.Suspend(t.Context()))
+	grown(idle, "nothing to continue")
+	s := begin(t, r, "x")
+	root, err := saveAll(t.Context(), s, chunks)
+	require.NoError(t, err)
+	_, err = s.Commit(t.Context(), root, []byte("m"))
+	require.NoError(t, err)
+	grown(s, "with COMMIT and the snapshot")
+}

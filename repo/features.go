@@ -18,6 +18,5 @@ func (r *Repository) RaiseFeatures(ctx context.Context, add Features) error {
 	if err := r.mayAdminister(); err != nil {
 		return err
 	}
-	_, err := r.append(ctx, &ledger.Features{Add: add})
-	return err
+	return r.append(ctx, &ledger.Features{Add: add})
 }

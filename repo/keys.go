@@ -88,7 +88,7 @@ func (r *Repository) AddKey(ctx context.Context, role crypto.Role, label string,
 		return crypto.SlotInfo{}, errors.Join(err, r.deleteSlot(ctx, info.ID))
 	}
 	admit := &ledger.Key{Op: ledger.Admit, Role: role, Actor: ring.Actor(), Slot: ledger.SlotID(info.ID), Label: label}
-	if _, err := r.append(ctx, admit); err != nil {
+	if err := r.append(ctx, admit); err != nil {
 		return crypto.SlotInfo{}, fmt.Errorf("admitting key slot %s: %w", info.ID, err)
 	}
 	return info, nil
@@ -144,7 +144,7 @@ func (r *Repository) remove(ctx context.Context, slot crypto.SlotInfo) error {
 	r.chain.view(func(st *ledger.State) { actor, _ = st.Actor(slot.Actor.ID()) })
 	if actor.Role.Valid() && actor.RemovedAt == 0 {
 		entry := &ledger.Key{Op: ledger.Remove, Role: actor.Role, Actor: actor.Actor, Slot: actor.Slot, Label: slot.Label}
-		if _, err := r.append(ctx, entry); err != nil {
+		if err := r.append(ctx, entry); err != nil {
 			return fmt.Errorf("removing key slot %s: %w", slot.ID, err)
 		}
 	}

@@ -40,7 +40,9 @@ func newPacker(s *Session, c Class) (*packer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.repo.keys.add(c, &entry, key)
+	if !s.dryRun {
+		s.repo.keys.add(c, &entry, key)
+	}
 	p := &packer{session: s, class: c, key: key, entry: entry}
 	p.builder, err = p.newBuilder()
 	return p, err

@@ -30,7 +30,8 @@ type SessionOptions struct {
 	Source [][]byte
 	// Compression is how hard to compress. The zero value is the fastest.
 	Compression pack.Level
-	// DryRun stores nothing, and leaves no trace: neither in the ledger nor elsewhere.
+	// DryRun stores nothing, and leaves no trace: neither in the ledger nor elsewhere. The store may be one that cannot be
+	// written; the key must be one that could write.
 	DryRun bool
 	// Uploads is how many packs are uploaded at the same time. Zero means 2.
 	Uploads int
@@ -73,7 +74,8 @@ type SessionStats struct {
 	Chunks uint64
 	// Added is their plaintext.
 	Added uint64
-	// Stored is what was written to the store, padding and index included.
+	// Stored is what was written to the store: packs with their padding, index files, progress records, the snapshot and the
+	// session's entries in the ledger. Of a dry run it is what the packs would take.
 	Stored uint64
 }
 
@@ -88,7 +90,7 @@ func (r *Repository) Begin(ctx context.Context, opts *SessionOptions) (*Session,
 	if o.Uploads <= 0 {
 		o.Uploads = 2
 	}
-	if err := r.mayWrite(); err != nil {
+	if err := r.mayBackUp(&o); err != nil {
 		return nil, err
 	}
 	s := &Session{
@@ -103,7 +105,16 @@ func (r *Repository) Begin(ctx context.Context, opts *SessionOptions) (*Session,
 	return s, nil
 }
 
-func (r *Repository) mayWrite() error {
+// mayBackUp fails if this key, program or store cannot do what a session needs. A dry run needs no store that can be written.
+func (r *Repository) mayBackUp(o *SessionOptions) error {
+	if o.DryRun {
+		return r.mayName()
+	}
+	return r.mayWrite()
+}
+
+// mayName fails if this key or program cannot name chunks as the repository's writers do.
+func (r *Repository) mayName() error {
 	if r.ring == nil {
 		return fmt.Errorf("writing: %w", ErrNotAllowed)
 	}
@@ -112,6 +123,13 @@ func (r *Repository) mayWrite() error {
 	}
 	if u := unknown(r.featureSets().Write, features.write); len(u) > 0 {
 		return &FeatureError{Use: "writing", Features: u}
+	}
+	return nil
+}
+
+func (r *Repository) mayWrite() error {
+	if err := r.mayName(); err != nil {
+		return err
 	}
 	have, err := writePrimitive(r.store)
 	if err != nil {
@@ -144,7 +162,7 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 	}
 	defer dead.release()
 	body := &ledger.Open{Session: s.id, Kind: o.Kind, Host: o.Host, Source: source, Program: o.Program}
-	_, err = s.repo.chain.append(ctx, s.repo.ring, func(st *ledger.State) (ledger.Body, error) {
+	err = s.append(ctx, func(st *ledger.State) (ledger.Body, error) {
 		body.Adopts = dead.live(st)
 		return body, nil
 	})
@@ -166,8 +184,21 @@ func (s *Session) openIndexes(ctx context.Context) (err error) {
 }
 
 // append adds an entry that needs no second look at the state.
-func (r *Repository) append(ctx context.Context, body ledger.Body) (uint64, error) {
-	return r.chain.append(ctx, r.ring, func(*ledger.State) (ledger.Body, error) { return body, nil })
+func (r *Repository) append(ctx context.Context, body ledger.Body) error {
+	_, err := r.chain.append(ctx, r.ring, func(*ledger.State) (ledger.Body, error) { return body, nil })
+	return err
+}
+
+// append adds an entry about the session.
+func (s *Session) append(ctx context.Context, decide func(*ledger.State) (ledger.Body, error)) error {
+	n, err := s.repo.chain.append(ctx, s.repo.ring, decide)
+	s.stats.stored.Add(uint64(n))
+	return err
+}
+
+// appendClose ends the session in the ledger.
+func (s *Session) appendClose(ctx context.Context, reason string) error {
+	return s.append(ctx, func(*ledger.State) (ledger.Body, error) { return &ledger.Close{Session: s.id, Reason: reason}, nil })
 }
 
 // known reports whether a chunk is in the repository or in a finished pack of this session.
@@ -303,7 +334,7 @@ func (s *Session) Suspend(ctx context.Context) error {
 		s.repo.log.Warn("keeping a writer's state", "error", kerr)
 	}
 	if err == nil && !s.progress.any() {
-		_, err = s.repo.append(ctx, &ledger.Close{Session: s.id, Reason: "nothing to continue"})
+		err = s.appendClose(ctx, "nothing to continue")
 	}
 	return errors.Join(err, s.end())
 }
@@ -318,7 +349,7 @@ func (s *Session) Close(ctx context.Context, reason string) error {
 	if s.dryRun {
 		return s.end()
 	}
-	_, err := s.repo.append(context.WithoutCancel(ctx), &ledger.Close{Session: s.id, Reason: reason})
+	err := s.appendClose(context.WithoutCancel(ctx), reason)
 	return errors.Join(err, s.end())
 }
 

@@ -106,14 +106,16 @@ func (b *backup) run(ctx context.Context, root *place) error {
 		return ErrNothing
 	}
 	b.manifest.Root = pair
-	if b.opts.DryRun || b.opts.SkipIfUnchanged && b.parent != nil && b.parent.Complete && b.parent.Root == pair {
-		b.count()
-		return b.session.Close(ctx, "nothing to commit")
-	}
-	if err := b.session.Flush(ctx); err != nil {
-		return err
+	unchanged := b.opts.SkipIfUnchanged && b.parent != nil && b.parent.Complete && b.parent.Root == pair
+	if !unchanged {
+		if err := b.session.Flush(ctx); err != nil {
+			return err
+		}
 	}
 	b.count()
+	if unchanged || b.opts.DryRun {
+		return b.session.Close(ctx, "nothing to commit")
+	}
 	if b.manifest.ID, err = b.session.Commit(ctx, pair, b.manifest.encode()); err != nil {
 		return err
 	}

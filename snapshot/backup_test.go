@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/holdfast-backup/holdfast/backend/local"
 	"github.com/holdfast-backup/holdfast/backend/mem"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
@@ -217,6 +218,34 @@ func TestDryRunLeavesNoTrace(t *testing.T) {
 	require.True(t, m.ID.IsZero())
 	require.NotZero(t, m.Stats.BytesAdded)
 	require.Equal(t, before, count())
+}
+
+// TestDryRunOfAReadOnlyRepository: what need not write must not ask for it.
+func TestDryRunOfAReadOnlyRepository(t *testing.T) {
+	_, key := crypto.NewKeyFile()
+	place, dir := t.TempDir(), t.TempDir()
+	store, err := local.Open(place, nil)
+	require.NoError(t, err)
+	r, err := repo.Init(t.Context(), store, &repo.InitOptions{Config: config, Sealer: key})
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(4, 4))
+	write(t, filepath.Join(dir, "x"), random(rng, 1<<20))
+	_, err = snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, dir)}, nil)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(r.Close(), store.Close()))
+
+	write(t, filepath.Join(dir, "y"), random(rng, 1<<20))
+	store, err = local.Open(place, &local.Options{ReadOnly: true})
+	require.NoError(t, err)
+	r, err = repo.Open(t.Context(), store, &repo.Options{Credential: key})
+	require.NoError(t, err)
+	m, err := snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, dir)}, &snapshot.BackupOptions{DryRun: true})
+	require.NoError(t, err)
+	require.InDelta(t, 1<<20, m.Stats.BytesAdded, 4<<10)
+	require.Greater(t, m.Stats.BytesStored, uint64(1<<20), "what it would take")
+	_, err = snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, dir)}, nil)
+	require.Error(t, err)
+	require.NoError(t, errors.Join(r.Close(), store.Close()))
 }
 
 func TestCancelledBackupIsContinued(t *testing.T) {

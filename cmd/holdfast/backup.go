@@ -173,7 +173,10 @@ func (a *app) runBackup(ctx context.Context, f *backupFlags, args []string) (err
 
 // openForBackup opens the repository, or makes it if that was asked for and there is none.
 func (a *app) openForBackup(ctx context.Context, f *backupFlags) (*openRepo, error) {
-	if !f.init {
+	switch {
+	case f.dryRun:
+		return a.openRepo(ctx, reading)
+	case !f.init:
 		return a.openRepo(ctx, writing)
 	}
 	if err := a.checkNewKeyFile(f.newKeyFile); err != nil {

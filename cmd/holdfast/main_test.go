@@ -213,14 +213,20 @@ func cmdLoop(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(dev), 0o600))
 }
 
-// cmdTmpfs mounts a small file system on a new folder for the time of the script.
+// cmdTmpfs mounts a small file system on a new folder for the time of the script, or makes one that was mounted read-only.
 //
-//	tmpfs FOLDER SIZE
+//	tmpfs FOLDER SIZE|ro
 func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: tmpfs FOLDER SIZE")
+		ts.Fatalf("usage: tmpfs FOLDER SIZE|ro")
 	}
 	dir := ts.MkAbs(args[0])
+	if args[1] == "ro" {
+		if err := exec.Command("mount", "-o", "remount,ro", dir).Run(); err != nil {
+			ts.Fatalf("making a file system read-only: %v", err)
+		}
+		return
+	}
 	ts.Check(os.Mkdir(dir, 0o700))
 	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+args[1], "tmpfs", dir).Run(); err != nil {
 		ts.Fatalf("mounting a small file system: %v", err)
