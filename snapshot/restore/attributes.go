@@ -52,12 +52,23 @@ func (a *attributes) check(path, op string, err error) {
 	}
 }
 
+// exposed reports whether somebody may have the file in the place of n open who may not open it once it is restored. He could go on
+// reading and writing it, so it must not be filled.
+func (a *attributes) exposed(n *tree.Node, st *stat) bool {
+	const others = 0o077
+	if st.mode&^n.Mode&others != 0 {
+		return true
+	}
+	if !a.owner || !a.root {
+		return false
+	}
+	uid, gid := a.ownerOf(n)
+	return int(st.uid) != uid && int(st.uid) != os.Geteuid() || int(st.gid) != gid && st.mode&0o070 != 0
+}
+
 // setOwner reports whether the owner is the right one now. Not being allowed to is no failure unless root.
 func (a *attributes) setOwner(path string, e *entry, n *tree.Node) bool {
-	uid, gid := int(n.UID), int(n.GID)
-	if a.byName {
-		uid, gid = a.idOf(&a.users, n.User, uid, lookupUser), a.idOf(&a.groups, n.Group, gid, lookupGroup)
-	}
+	uid, gid := a.ownerOf(n)
 	if !a.owner {
 		return uid == os.Geteuid() && gid == os.Getegid()
 	}
@@ -71,6 +82,15 @@ func (a *attributes) setOwner(path string, e *entry, n *tree.Node) bool {
 	}
 	a.check(path, "chown", err)
 	return false
+}
+
+// ownerOf returns who n belongs to on this system.
+func (a *attributes) ownerOf(n *tree.Node) (uid, gid int) {
+	uid, gid = int(n.UID), int(n.GID)
+	if a.byName {
+		uid, gid = a.idOf(&a.users, n.User, uid, lookupUser), a.idOf(&a.groups, n.Group, gid, lookupGroup)
+	}
+	return uid, gid
 }
 
 // idOf returns the id that a name has here, or else the one given.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/holdfast-backup/holdfast/snapshot/content"
 	"github.com/holdfast-backup/holdfast/snapshot/tree"
@@ -118,12 +119,12 @@ func (v *restorer) file(d dirHandle, n *tree.Node, there bool, st *stat) error {
 // howFor decides how a file comes to be in the place of something.
 func (v *restorer) howFor(n *tree.Node, st *stat) how {
 	switch {
-	case st.typ != tree.File:
+	case st.typ != tree.File, st.links > 1 && n.Links < 2: // its other names may be anywhere, and are none of our business
 		return howReplace
 	case v.run.opts.Overwrite == OverwriteIfChanged && st.size == n.Content.Size && st.modTime == n.ModTime:
 		return howKeep
-	case st.links > 1:
-		return howReplace // its other names may be anywhere, and are none of our business
+	case st.links > 1, v.run.attributes.exposed(n, st):
+		return howReplace
 	}
 	return howUpdate
 }
@@ -189,16 +190,19 @@ func (t *treeRun) completeFile(f *file) error {
 }
 
 func (t *treeRun) setFile(f *file) error {
-	list := t.xattrs(f.node, f.path)
+	list, n := t.xattrs(f.node, f.path), f.node
+	if f.damaged.Load() { // with its time it would pass for whole the next time
+		n.ModTime, n.AccessTime = time.Now().UnixNano(), 0
+	}
 	return t.folders.with(f.folder, func(d dirHandle) error {
-		if f.how == howKeep {
-			t.attributes.set(f.path, &entry{dir: d, name: f.node.Name}, f.node, list)
+		set := func(h *os.File) error {
+			t.attributes.set(f.path, &entry{dir: d, name: n.Name, file: h}, n, list)
 			return nil
 		}
-		return f.with(func(h *os.File) error {
-			t.attributes.set(f.path, &entry{dir: d, name: f.node.Name, file: h}, f.node, list)
-			return nil
-		})
+		if f.how == howKeep {
+			return f.withKept(d, set)
+		}
+		return f.with(set)
 	})
 }
 

@@ -60,6 +60,26 @@ func (f *file) with(fn func(*os.File) error) error {
 	return fn(h)
 }
 
+// withKept calls fn with the file in d that keeps its content, if it is still the same one. Who may not open it, and so is not root, gives
+// it attributes by its name: fn is called with nil.
+func (f *file) withKept(d dirHandle, fn func(*os.File) error) error {
+	h, err := openFile(d, f.node.Name, false)
+	if isDenied(err) {
+		return fn(nil)
+	}
+	if err != nil {
+		return err
+	}
+	st, err := fstat(h)
+	if err == nil && st.id != f.was {
+		err = ErrReplaced
+	}
+	if err == nil {
+		err = fn(h)
+	}
+	return errors.Join(err, h.Close())
+}
+
 // ensure makes sure that the file is there.
 func (f *file) ensure() error { return f.with(func(*os.File) error { return nil }) }
 
@@ -110,7 +130,7 @@ func (f *file) openFirst(d dirHandle) error {
 		if err == nil {
 			return f.took(h)
 		}
-		if f.how == howRead || !isDenied(err) {
+		if f.how == howRead || !isDenied(err) && !isExecuting(err) {
 			return err
 		}
 		fallthrough // it is ours to remove, but not to write

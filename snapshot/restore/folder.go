@@ -22,6 +22,7 @@ type folder struct {
 	made     bool       // it was not there before, so nothing is in it but what the walk put there
 	ready    bool       // it is there, or in a dry run would be
 	barred   bool       // it cannot be made, and that was reported
+	mount    uint64     // that it is in, where names may be deleted
 	mode     int64      // permissions to give back in the end, because they were in the way; -1 for none
 
 	pending atomic.Int64 // what still happens in it, the walk through it being one
@@ -54,9 +55,10 @@ func (f *folder) path() string {
 // folders keeps the handles of folders below a limit, so that a tree may be deeper than a process may have files open. A folder whose
 // handle was taken away is opened again by its name in its parent, and must be the same one then. It is safe for concurrent use.
 type folders struct {
-	mu  sync.Mutex
-	max int
-	lru list.List // of *folder, the one used last first
+	mu      sync.Mutex
+	max     int
+	lru     list.List            // of *folder, the one used last first
+	systems map[uint64]dirHandle // a folder of each file system, by device
 }
 
 // with calls fn with the handle of f, which stays open that long.
@@ -106,8 +108,42 @@ func (p *folders) park(f *folder) {
 func (p *folders) openRoot(f *folder, path string) (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f.handle, err = openTarget(path)
+	if f.handle, err = openTarget(path); err != nil {
+		return err
+	}
+	st, err := folderStat(f.handle)
+	if err == nil {
+		err = p.noteSystem(f.handle, &st)
+	}
 	return err
+}
+
+// noteSystem keeps a handle of each file system that the target reaches into, to flush it in the end.
+func (p *folders) noteSystem(d dirHandle, st *stat) error {
+	if p.systems[st.id.device] != nil {
+		return nil
+	}
+	own, err := openFolder(d, ".")
+	if err != nil {
+		return err
+	}
+	if p.systems == nil {
+		p.systems = map[uint64]dirHandle{}
+	}
+	p.systems[st.id.device] = own
+	return nil
+}
+
+// sync makes all durable that was written to the target.
+func (p *folders) sync() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.systems {
+		if err := syncTree(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reopen makes sure that f has a handle, going down from the nearest folder above it that has one.
@@ -127,6 +163,9 @@ func (p *folders) reopen(f *folder) error {
 		st, err := folderStat(d)
 		if err == nil && x.known && st.id != x.id {
 			err = ErrReplaced
+		}
+		if err == nil {
+			err = p.noteSystem(d, &st)
 		}
 		if err != nil {
 			_ = d.Close()
@@ -156,4 +195,8 @@ func (p *folders) closeAll(root *folder) {
 		p.park(e.Value.(*folder))
 	}
 	p.park(root)
+	for _, d := range p.systems {
+		_ = d.Close()
+	}
+	p.systems = nil
 }

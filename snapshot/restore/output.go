@@ -174,7 +174,7 @@ func prepareFile(t *target, f *os.File, have, size int64, o *ImageOptions) error
 			return fmt.Errorf("reserving %d bytes for %s: %w", size, t.path, err)
 		}
 	}
-	if have == size {
+	if t.resized = have != size; !t.resized {
 		return nil
 	}
 	return f.Truncate(size)

@@ -11,8 +11,10 @@ import (
 
 // unexpected gathers which of the names in a folder are not in the snapshot.
 type unexpected struct {
-	names []string // in order; those not yet passed
-	found []string
+	names   []string // in order; those not yet passed
+	found   []string
+	mounted bool // the folder is not on the file system of the one it is in
+	any     bool // the snapshot has names
 }
 
 // list reads the names in a folder.
@@ -28,6 +30,7 @@ func (u *unexpected) list(d dirHandle) error {
 
 // seen notes the next name, in order, that is in the snapshot.
 func (u *unexpected) seen(name string) {
+	u.any = true
 	for len(u.names) > 0 && u.names[0] < name {
 		u.found = append(u.found, u.names[0])
 		u.names = u.names[1:]
@@ -39,6 +42,10 @@ func (u *unexpected) seen(name string) {
 
 // rest returns the names that are not in the snapshot, when all that are were seen.
 func (u *unexpected) rest() []string { return append(u.found, u.names...) }
+
+// foreign reports whether the folder is where something is mounted of which the snapshot has nothing, so that nothing in it is unexpected: a
+// backup that kept to one file system has an empty folder there.
+func (u *unexpected) foreign() bool { return u.mounted && !u.any }
 
 // removeAll removes what is selected of the names in a folder.
 func (t *treeRun) removeAll(ctx context.Context, f *folder, names []string, s *selection) error {
@@ -81,7 +88,10 @@ func (v *restorer) clear(d dirHandle, name string, st *stat) error {
 	return nil
 }
 
-var errFolderInTheWay = errors.New("a folder that is not empty is in the way")
+var (
+	errFolderInTheWay = errors.New("a folder that is not empty is in the way")
+	errMounted        = errors.New("something is mounted there: nothing in it is deleted")
+)
 
 // remover removes files and folders. Like everything here it follows no symlinks.
 type remover struct {
@@ -136,6 +146,9 @@ func (r *remover) folder(d dirHandle, name, path string, s *selection, depth int
 		return r.failed("open", path, err)
 	}
 	defer sub.Close()
+	if mountOf(sub) != mountOf(d) {
+		return r.failed("remove", path, errMounted)
+	}
 	names, err := listFolder(sub)
 	if err != nil {
 		return r.failed("readdir", path, err)

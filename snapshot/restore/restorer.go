@@ -47,7 +47,13 @@ func (v *restorer) push() error {
 	if !v.run.opts.Delete || !v.at.ready || v.at.made {
 		return nil
 	}
-	err := v.run.folders.with(v.at, u.list)
+	err := v.run.folders.with(v.at, func(d dirHandle) error {
+		if v.at.parent != nil {
+			u.mounted = mountOf(d) != v.at.parent.mount
+		}
+		v.at.mount = mountOf(d)
+		return u.list(d)
+	})
 	return v.run.refused("readdir", v.at.path(), err)
 }
 
@@ -173,8 +179,10 @@ func (v *restorer) leave(s *selection, whole bool) error {
 	if !f.ready {
 		return nil // nothing below it was restored
 	}
-	if whole {
-		if err := v.run.removeAll(v.engine.ctx, f, u.rest(), s); err != nil {
+	if rest := u.rest(); whole && len(rest) > 0 && u.foreign() {
+		v.run.note(f.path(), errMounted)
+	} else if whole {
+		if err := v.run.removeAll(v.engine.ctx, f, rest, s); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,12 @@ func (e *entry) xattrPath() string { return "" }
 func ownXattr(string) bool        { return false }
 func privilegedXattr(string) bool { return false }
 
+// mountOf tells file systems apart.
+func mountOf(d dirHandle) uint64 {
+	st, _ := fstat(d)
+	return st.id.device
+}
+
 // syncTree makes everything durable that was written on this machine.
 func syncTree(dirHandle) error { return unix.Sync() }
 

@@ -47,7 +47,17 @@ func privilegedXattr(name string) bool {
 	return strings.HasPrefix(name, "security.") || strings.HasPrefix(name, "trusted.")
 }
 
-// syncTree makes everything on the file system of d durable.
+// mountOf tells mounts apart, those of one file system too.
+func mountOf(d dirHandle) uint64 {
+	var st unix.Statx_t
+	err := retry(func() error { return unix.Statx(int(d.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st) })
+	if err != nil || st.Mask&unix.STATX_MNT_ID == 0 { // kernels before 5.8
+		return uint64(st.Dev_major)<<32 | uint64(st.Dev_minor)
+	}
+	return st.Mnt_id
+}
+
+// syncTree makes everything durable that is on the file system of d.
 func syncTree(d dirHandle) error { return unix.Syncfs(int(d.Fd())) }
 
 func dropFileCache(f *os.File) { dropCache(f) }

@@ -108,6 +108,7 @@ func listFolder(d dirHandle) ([]string, error) {
 
 func isRoot() bool              { return false }
 func isDenied(err error) bool   { return errors.Is(err, fs.ErrPermission) }
+func isExecuting(error) bool    { return false }
 func isNotDir(err error) bool   { return errors.Is(err, syscall.ENOTDIR) }
 func isNotEmpty(err error) bool { return errors.Is(err, syscall.ENOTEMPTY) }
 func isReadOnly(error) bool     { return false }
@@ -133,6 +134,8 @@ func (e *entry) xattrPath() string { return "" }
 
 func ownXattr(string) bool        { return false }
 func privilegedXattr(string) bool { return false }
+
+func mountOf(dirHandle) uint64 { return 0 }
 
 // syncTree does nothing: this system has no such call.
 func syncTree(dirHandle) error { return nil }

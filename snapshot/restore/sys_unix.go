@@ -161,6 +161,10 @@ func listFolder(d dirHandle) ([]string, error) {
 func isRoot() bool { return os.Geteuid() == 0 }
 
 func isDenied(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }
+
+// isExecuting reports that a file cannot be written because a process runs it.
+func isExecuting(err error) bool { return errors.Is(err, unix.ETXTBSY) }
+
 func isNotDir(err error) bool {
 	return errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK)
 }

@@ -26,6 +26,7 @@ type target struct {
 	fresh   bool // it reads as zeros wherever nothing was written
 	sparse  bool // zeros may be left out where it reads as zeros
 	compare bool // read it first, and leave what is right
+	resized bool // it had another size before
 	verify  bool // only read it, and report what is not right
 
 	// refused hears of the first write that failed. What it returns ends the whole restore.

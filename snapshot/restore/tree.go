@@ -20,6 +20,7 @@ type TreeOptions struct {
 	// Overwrite says what becomes of files that are in the target already.
 	Overwrite Overwrite
 	// Delete removes what is in the folders that are restored and not in the snapshot, as far as it is selected.
+	// It stops at what is mounted in the target of which the snapshot has nothing.
 	Delete bool
 	// Include and Exclude are patterns like those for backups, matched with paths that start at the root of what is restored. With
 	// Include only what matches is restored, and the folders that lead to it; IInclude and IExclude do not regard case.
@@ -75,7 +76,8 @@ func ParseOverwrite(s string) (Overwrite, error) {
 // extended attributes and hard links. dir itself keeps its attributes, and may be reached through symlinks; below it none is followed.
 //
 // What is there already is treated as Overwrite says; a symlink, fifo or device in the place of something else, and a file with
-// further links, is replaced, but a folder in the place of something else only if it is empty, or with Delete.
+// further links or that others may have open who may not open it as restored, is replaced, but a folder in the place of something else only
+// if it is empty, or with Delete.
 //
 // Items that cannot be restored do not stop the rest: the error is an [*IncompleteError] then. Any other error ended the restore; run again
 // it goes on where it stopped.
@@ -178,7 +180,7 @@ func (t *treeRun) run(ctx context.Context) error {
 		return nil
 	}
 	if !t.opts.NoSync {
-		if err := t.folders.with(t.root, syncTree); err != nil {
+		if err := t.folders.sync(); err != nil {
 			return fmt.Errorf("flushing the target: %w", err)
 		}
 	}
