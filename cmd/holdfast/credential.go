@@ -75,7 +75,7 @@ func (a *app) credential(ctx context.Context) (crypto.Credential, error) {
 	}
 	pw, err := a.password(ctx, s, false)
 	if err != nil {
-		return nil, err
+		return nil, advise(err, "-p FILE, --key-file FILE or HOLDFAST_PASSWORD_FILE")
 	}
 	if r, err := crypto.ParseRecovery(pw); err == nil {
 		return r, nil // its checksum makes a password that looks like one as good as impossible
@@ -89,11 +89,6 @@ func (a *app) sealer(ctx context.Context) (crypto.Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.newSecret(ctx, s)
-}
-
-// newSecret returns the sealer for a secret that is to open a slot from now on.
-func (a *app) newSecret(ctx context.Context, s secret) (crypto.Sealer, error) {
 	if s.keyFile != "" {
 		text, err := readSecret(s.keyFile, "key file")
 		if err != nil {
@@ -107,7 +102,7 @@ func (a *app) newSecret(ctx context.Context, s secret) (crypto.Sealer, error) {
 	}
 	pw, err := a.password(ctx, s, true)
 	if err != nil {
-		return nil, err
+		return nil, advise(err, "-p FILE, --new-key-file FILE or HOLDFAST_PASSWORD_FILE")
 	}
 	return crypto.Passphrase(pw), nil
 }
@@ -162,10 +157,18 @@ func (a *app) password(ctx context.Context, s secret, isNew bool) (string, error
 		}
 		pw, from = cutNewline(b), "the password command"
 	default:
-		return a.prompt(ctx, isNew)
+		var err error
+		if pw, err = a.prompt(ctx, isNew); err != nil {
+			return "", err
+		}
+		from = "terminal"
 	}
 	if pw == "" {
 		return "", fmt.Errorf("%s: the password is empty", from)
+	}
+	if _, err := crypto.ParseRecovery(pw); err == nil && isNew {
+		// It would be taken for the recovery key, and open nothing.
+		return "", fmt.Errorf("%s: that is a recovery key, which cannot be a password", from)
 	}
 	return pw, nil
 }
@@ -182,15 +185,32 @@ func (a *app) runPasswordCommand(ctx context.Context, command string) ([]byte, e
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stderr = a.stdin, os.Stderr
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	if err := cmd.Run(); err != nil {
+	out := &capped{max: maxSecret}
+	cmd.Stdout = out
+	err = cmd.Run()
+	if out.full {
+		err = fmt.Errorf("its output is larger than %d KiB", maxSecret>>10)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("password command %q: %w", argv[0], err)
 	}
-	if out.Len() > maxSecret {
-		return nil, fmt.Errorf("password command %q: its output is larger than %d KiB", argv[0], maxSecret>>10)
+	return out.kept.Bytes(), nil
+}
+
+// capped keeps what is written to it, and fails when that gets too long: a command then finds its pipe closed.
+type capped struct {
+	kept bytes.Buffer // not embedded: its ReadFrom knows no bound
+	max  int
+	full bool
+}
+
+// Write implements io.Writer.
+func (c *capped) Write(p []byte) (int, error) {
+	if c.kept.Len()+len(p) > c.max {
+		c.full = true
+		return 0, io.ErrShortWrite
 	}
-	return out.Bytes(), nil
+	return c.kept.Write(p)
 }
 
 // splitCommand splits a command at blanks; quotes and backslashes work as in a shell, nothing else does.
@@ -235,39 +255,56 @@ func splitCommand(s string) ([]string, error) {
 	return argv, nil
 }
 
-var errNoTerminal = errors.New("no password was given, and there is no terminal to ask for one: use -p FILE, --key-file FILE or HOLDFAST_PASSWORD_FILE")
+var errNoTerminal = errors.New("no password was given, and there is no terminal to ask for one")
+
+// advise adds what to use where no terminal can be asked.
+func advise(err error, what string) error {
+	if errors.Is(err, errNoTerminal) {
+		return fmt.Errorf("%w: use %s", err, what)
+	}
+	return err
+}
+
+// terminal returns the terminal to ask at: standard input, or where a pipe takes its place, that of the session if it would be seen
+// there. done closes it.
+func (a *app) terminal() (t *os.File, done func(), err error) {
+	if term.IsTerminal(int(a.stdin.Fd())) {
+		return a.stdin, func() {}, nil
+	}
+	if !a.out.errTerm {
+		return nil, nil, errNoTerminal
+	}
+	if t, err = os.OpenFile("/dev/tty", os.O_RDWR, 0); err != nil {
+		return nil, nil, errNoTerminal
+	}
+	return t, func() { t.Close() }, nil
+}
 
 // prompt asks for a password on the terminal, twice for a new one.
 func (a *app) prompt(ctx context.Context, isNew bool) (string, error) {
-	if !term.IsTerminal(int(a.stdin.Fd())) {
-		return "", errNoTerminal
+	t, done, err := a.terminal()
+	if err != nil {
+		return "", err
 	}
+	defer done()
 	label := "Password: "
 	if isNew {
 		label = "New password: "
 	}
-	pw, err := a.ask(ctx, label)
-	if err != nil {
-		return "", err
+	pw, err := ask(ctx, t, label)
+	if err != nil || !isNew || pw == "" {
+		return pw, err
 	}
-	if pw == "" {
-		return "", errors.New("the password is empty")
+	again, err := ask(ctx, t, "The same again: ")
+	if err == nil && again != pw {
+		err = errors.New("the two passwords are not the same")
 	}
-	if isNew {
-		again, err := a.ask(ctx, "The same again: ")
-		if err != nil {
-			return "", err
-		}
-		if again != pw {
-			return "", errors.New("the two passwords are not the same")
-		}
-	}
-	return pw, nil
+	return pw, err
 }
 
 // ask reads a line from the terminal without showing it. It gives up, with the terminal as it was, when ctx ends.
-func (a *app) ask(ctx context.Context, label string) (string, error) {
-	fd := int(a.stdin.Fd())
+func ask(ctx context.Context, t *os.File, label string) (string, error) {
+	fd := int(t.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("terminal: %w", err)
