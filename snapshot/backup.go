@@ -152,7 +152,7 @@ func (b *backup) findParent(ctx context.Context) error {
 		}
 		b.parent = m
 	} else {
-		b.parent = findParent(ctx, b.repo, b.opts.Host, b.manifest.Paths, b.opts.Time)
+		b.parent = findParent(ctx, b.repo, &b.manifest, *b.opts.GroupBy)
 	}
 	if b.parent == nil {
 		return nil

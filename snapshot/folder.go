@@ -149,7 +149,7 @@ func (b *backup) countDir(path string, node, was *tree.Node) {
 		kind, counter = EventUnmodified, &b.tally.dirsUnmodified
 	}
 	counter.Add(1)
-	b.opts.Report(Event{Kind: kind, Path: path + "/"})
+	b.opts.Report(Event{Kind: kind, Path: strings.TrimSuffix(path, "/") + "/"})
 }
 
 // dir stores a folder with all below it that the filter keeps. It returns when everything was handed to workers.

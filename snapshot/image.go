@@ -151,13 +151,13 @@ func OnlyFile(ctx context.Context, r *repo.Repository, m *Manifest) (string, *tr
 		case n.Type == tree.Directory:
 			return nil
 		case node != nil:
-			return fmt.Errorf("it holds %s and %s, and perhaps more; say which: %w", path, p, ErrNotFile)
+			return fmt.Errorf("%w: it holds /%s, /%s and perhaps more: say which", ErrNotFile, path, p)
 		}
 		path, node = p, n
 		return nil
 	})
 	if err == nil && node == nil {
-		err = fmt.Errorf("it holds no file: %w", ErrNotFile)
+		err = fmt.Errorf("%w: it holds none", ErrNotFile)
 	}
 	return path, node, err
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/holdfast-backup/holdfast/repo"
 )
@@ -112,21 +111,24 @@ func findLatest(ctx context.Context, r *repo.Repository, name, rest string, f *F
 		back = int(n)
 	}
 	list, err := List(ctx, r, f)
+	if err != nil { // it may be the one that is meant
+		return nil, fmt.Errorf("snapshot %s: a newer one cannot be read, so give an id: %w", name, err)
+	}
 	if len(list) > back {
 		return list[len(list)-1-back], nil
 	}
-	return nil, errors.Join(fmt.Errorf("snapshot %s: %w: %d snapshots match", name, repo.ErrNotFound, len(list)), err)
+	return nil, fmt.Errorf("snapshot %s: %w: %d snapshots match", name, repo.ErrNotFound, len(list))
 }
 
 // ShortID returns the first eight digits of the id, for people.
 func (m *Manifest) ShortID() string { return m.ID.String()[:8] }
 
-// findParent returns the newest snapshot, by its own time, of the same host and paths; nil if there is none.
-func findParent(ctx context.Context, r *repo.Repository, host string, paths []string, before time.Time) *Manifest {
-	list, _ := List(ctx, r, &Filter{Hosts: []string{host}}) // one that cannot be read is no parent
-	for _, m := range slices.Backward(list) {
-		if slices.Equal(m.Paths, paths) && !m.Time.After(before) {
-			return m
+// findParent returns the newest snapshot, by its own time, that is not newer than m and in one group with it; nil if there is none.
+func findParent(ctx context.Context, r *repo.Repository, m *Manifest, by Grouping) *Manifest {
+	list, _ := List(ctx, r, nil) // one that cannot be read is no parent
+	for _, old := range slices.Backward(list) {
+		if !old.Time.After(m.Time) && compareGroups(by.key(old), by.key(m)) == 0 {
+			return old
 		}
 	}
 	return nil

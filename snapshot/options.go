@@ -25,8 +25,10 @@ type BackupOptions struct {
 	Class string
 	// Time is the snapshot's time; zero means now.
 	Time time.Time
-	// Parent is the snapshot that unchanged files are taken from. Zero means the newest of this host and these paths.
+	// Parent is the snapshot that unchanged files are taken from. Zero means the newest in the group of this one.
 	Parent repo.ID
+	// GroupBy says what the snapshots of a group have in common; nil means host and paths.
+	GroupBy *Grouping
 	// Force reads every file, whatever its attributes say.
 	Force bool
 	// IgnoreInode and IgnoreCTime leave these out of the comparison with the parent.
@@ -121,6 +123,9 @@ func (o *BackupOptions) withDefaults() (BackupOptions, error) {
 	}
 	if c.Chunker > chunk.Fixed {
 		return c, fmt.Errorf("making a backup: %w: %d", chunk.ErrKind, c.Chunker)
+	}
+	if c.GroupBy == nil {
+		c.GroupBy = &Grouping{Host: true, Paths: true}
 	}
 	if c.Time.IsZero() {
 		c.Time = time.Now()

@@ -26,6 +26,12 @@ type SearchOptions struct {
 	Since, Until time.Time
 }
 
+// Validate tells whether [Search] takes the options. Its errors wrap [ErrPattern].
+func (o *SearchOptions) Validate() error {
+	_, err := newSearcher(o)
+	return err
+}
+
 // ErrPattern is wrapped by the errors for patterns that cannot be understood.
 var ErrPattern = errors.New("bad pattern")
 

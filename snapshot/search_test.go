@@ -60,7 +60,9 @@ func TestSearchErrors(t *testing.T) {
 	write(t, filepath.Join(dir, "x"), nil)
 	m, err := snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, dir)}, nil)
 	require.NoError(t, err)
+	require.NoError(t, (&snapshot.SearchOptions{Patterns: []string{"*"}}).Validate())
 	for _, p := range []string{"", "[", "a/[b"} {
+		require.ErrorIs(t, (&snapshot.SearchOptions{Patterns: []string{p}}).Validate(), snapshot.ErrPattern, p)
 		for _, err := range snapshot.Search(t.Context(), r, m, &snapshot.SearchOptions{Patterns: []string{p}}) {
 			require.ErrorIs(t, err, snapshot.ErrPattern, p)
 		}
