@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -25,10 +26,13 @@ func newApp() *app {
 
 // execute runs the verb that the arguments name.
 func (a *app) execute(ctx context.Context, args []string) error {
-	root := a.rootCommand()
 	a.out.json = wantsJSON(args) // so that errors in the flags are told in the right form, too
+	root, err := a.rootCommand()
+	if err != nil {
+		return err
+	}
 	root.SetArgs(verbFirst(root, args))
-	err := root.ExecuteContext(ctx)
+	err = root.ExecuteContext(ctx)
 	if err != nil && !a.started {
 		err = asUsage(err)
 	}
@@ -48,7 +52,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 	return f.code
 }
 
-func (a *app) rootCommand() *cobra.Command {
+func (a *app) rootCommand() (*cobra.Command, error) {
 	root := &cobra.Command{
 		Use:   "holdfast COMMAND [flags]",
 		Short: "Back up disks, database dumps and file trees, encrypted and deduplicated",
@@ -82,8 +86,8 @@ Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
 		RunE: func(*cobra.Command, []string) error {
 			return usagef("no command was given: 'holdfast help' lists them")
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if err := a.global.validate(); err != nil {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(notEmpty(cmd.Flags()), a.global.validate()); err != nil {
 				return err
 			}
 			a.started = true
@@ -100,14 +104,24 @@ Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
 	)
 	root.SetHelpCommand(helpCommand(root))
 	root.InitDefaultCompletionCmd()
-	return root
+	return root, completeRest(root)
 }
 
 // helpCommand prints the help of a verb, or of all.
 func helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Print help",
+		Use:     "help [COMMAND]",
+		Short:   "Print help",
+		Long:    "Print help on a command, or on all of them.",
+		Example: "  holdfast help backup\n  holdfast help key add",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			if cmd, rest, err := root.Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range cmd.Commands() {
+					names = append(names, sub.Name()+"\t"+sub.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			cmd, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {

@@ -24,7 +24,8 @@ type backupFlags struct {
 	newKeyFile string
 
 	tags                 []string
-	host, time, parent   string
+	host, time           string
+	parent, groupBy      string
 	chunker, compression string
 	readConcurrency      int
 	force, ignoreInode   bool
@@ -67,7 +68,8 @@ func (f *backupFlags) register(s *pflag.FlagSet) {
 	s.StringArrayVar(&f.tags, "tag", nil, "`tags` of the snapshot, separated by commas (repeatable)")
 	s.StringVarP(&f.host, "host", "H", "", "`name` of the host (default: this one's)")
 	s.StringVar(&f.time, "time", "", "`time` of the snapshot, as 2006-01-02 15:04:05 (default: now)")
-	s.StringVar(&f.parent, "parent", "", "compare with this `snapshot` (default: the newest of the same host and paths)")
+	s.StringVar(&f.parent, "parent", "", "compare with this `snapshot`, whatever its host and paths")
+	s.StringVarP(&f.groupBy, "group-by", "g", "host,paths", "compare with the newest snapshot that has the same: `what`: host, paths, tags, separated by commas")
 	s.BoolVarP(&f.force, "force", "f", false, "read every file, changed or not")
 	s.BoolVar(&f.ignoreInode, "ignore-inode", false, "take files for unchanged whatever their inode numbers")
 	s.BoolVar(&f.ignoreCTime, "ignore-ctime", false, "take files for unchanged whatever their times of status change")
@@ -108,6 +110,11 @@ func (f *backupFlags) options() (*snapshot.BackupOptions, error) {
 			return nil, err
 		}
 	}
+	by, err := snapshot.ParseGrouping(f.groupBy)
+	if err != nil {
+		return nil, usagef("--group-by: %w", err)
+	}
+	o.GroupBy = &by
 	switch {
 	case f.readConcurrency < 0 || f.readConcurrency > 64*runtime.NumCPU():
 		return nil, usagef("--read-concurrency %d: give a small positive number", f.readConcurrency)
@@ -189,7 +196,7 @@ func (a *app) openForBackup(ctx context.Context, f *backupFlags) (*openRepo, err
 	if !there {
 		r, err := a.makeRepo(ctx, repo.Config{}, f.newKeyFile, "")
 		if err == nil {
-			a.out.infof("created repository %s at %s\n", r.ID(), a.out.name(r.Location()))
+			a.printInit(r, f.newKeyFile)
 		}
 		return r, err
 	}

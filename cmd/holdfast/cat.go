@@ -29,7 +29,15 @@ that is known of one file or folder. Keys are never printed.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runCat(cmd.Context(), &f, args) },
 	}
 	f.register(cmd.Flags())
-	cmd.ValidArgs = []string{"config", "snapshot", "node"}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		switch {
+		case len(args) == 0:
+			names = []string{"config", "snapshot", "node"}
+		case len(args) == 1 && args[0] != "config":
+			names = a.suggest(cmd.Context(), snapshotNames)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 	return cmd
 }
 

@@ -70,9 +70,19 @@ func (a *app) runDump(ctx context.Context, f *dumpFlags, args []string) (err err
 		if out, err = os.OpenFile(f.target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, out.Sync(), out.Close()) }()
+		defer func() { err = f.finish(out, err) }()
 	}
 	return restore.Dump(ctx, r.Repository, n.Content, out, &restore.DumpOptions{Path: p, ZeroFill: f.zeroFill})
+}
+
+// finish closes the target. Half a file is removed, unless it is whole but for the zeros that were asked for.
+func (f *dumpFlags) finish(out *os.File, err error) error {
+	_, filled := errors.AsType[*restore.IncompleteError](err)
+	closed := errors.Join(out.Sync(), out.Close())
+	if closed != nil || err != nil && !filled {
+		closed = errors.Join(closed, os.Remove(f.target))
+	}
+	return errors.Join(err, closed)
 }
 
 // resolve returns the entry of a snapshot at a path.

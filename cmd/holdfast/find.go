@@ -46,7 +46,10 @@ is called passwd anywhere below /etc.`,
 
 func (f *findFlags) options(patterns []string) (*snapshot.SearchOptions, error) {
 	o := &snapshot.SearchOptions{Patterns: patterns, IgnoreCase: f.ignoreCase}
-	var err error
+	err := o.Validate()
+	if err != nil {
+		return nil, asUsage(err)
+	}
 	if f.oldest != "" {
 		if o.Since, err = parseTime(f.oldest); err != nil {
 			return nil, err
@@ -78,7 +81,10 @@ func (a *app) runFind(ctx context.Context, f *findFlags, patterns []string) (err
 	}
 	defer r.close(&err)
 	sf := snapshotsFlags{filter: f.filter}
-	list, listErr := sf.list(ctx, r, f.snapshots)
+	list, unread, err := sf.list(ctx, r, f.snapshots)
+	if err != nil {
+		return err
+	}
 	var arr *array
 	if a.out.json {
 		arr = &array{o: a.out}
@@ -93,9 +99,9 @@ func (a *app) runFind(ctx context.Context, f *findFlags, patterns []string) (err
 		faults += n
 	}
 	if faults > 0 {
-		return errors.Join(listErr, fmt.Errorf("%s could not be read", count(int64(faults), "folder")))
+		return errors.Join(unread, fmt.Errorf("%s could not be read", count(int64(faults), "folder")))
 	}
-	return listErr
+	return unread
 }
 
 // findIn searches one snapshot, and returns how many folders could not be read.
@@ -103,8 +109,6 @@ func (a *app) findIn(ctx context.Context, r *openRepo, m *snapshot.Manifest, o *
 	found := matchesJSON{Matches: []nodeJSON{}, Snapshot: m.ID.String()}
 	for hit, err := range snapshot.Search(ctx, r.Repository, m, o) {
 		switch {
-		case errors.Is(err, snapshot.ErrPattern):
-			return 0, asUsage(err)
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx)
 		case err != nil:

@@ -52,6 +52,17 @@ func (g *globalFlags) validate() error {
 	return nil
 }
 
+// notEmpty refuses flags whose value is missing, such as that of a variable that is not set: the default in its place would surprise.
+func notEmpty(flags *pflag.FlagSet) (err error) {
+	mayBe := map[string]bool{"label": true, "group-by": true}
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && !mayBe[f.Name] && err == nil {
+			err = usagef("--%s: its value is empty", f.Name)
+		}
+	})
+	return err
+}
+
 // scheme matches what looks like a URL and not like a path; one letter is a drive.
 var scheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]+):`)
 

@@ -60,10 +60,8 @@ func (f *initFlags) config() (c repo.Config, err error) {
 			return c, err
 		}
 	}
-	if f.cipher != "" {
-		if c.Suite, err = crypto.ParseSuite(f.cipher); err != nil {
-			return c, usagef("--cipher: %w", err)
-		}
+	if c.Suite, err = crypto.ParseSuite(f.cipher); err != nil {
+		return c, usagef("--cipher: %w", err)
 	}
 	if err := withDefaults(c).Validate(); err != nil {
 		return c, asUsage(err)
@@ -93,20 +91,28 @@ func (a *app) runInit(ctx context.Context, f *initFlags) (err error) {
 		return err
 	}
 	defer r.close(&err)
+	a.printInit(r, f.newKeyFile)
+	return nil
+}
+
+// printInit tells of a new repository.
+func (a *app) printInit(r *openRepo, newKeyFile string) {
+	if abs, err := filepath.Abs(newKeyFile); err == nil && newKeyFile != "" {
+		newKeyFile = abs
+	}
 	if a.out.json {
 		a.out.object(struct {
 			Type       string `json:"message_type"`
 			ID         string `json:"id"`
 			Repository string `json:"repository"`
 			KeyFile    string `json:"key_file,omitempty"`
-		}{"initialized", r.ID(), jsonName(r.Location()), jsonName(f.newKeyFile)})
-		return nil
+		}{"initialized", r.ID(), jsonName(r.Location()), jsonName(newKeyFile)})
+		return
 	}
 	a.out.infof("created repository %s at %s\n", r.ID(), a.out.name(r.Location()))
-	if f.newKeyFile != "" {
-		a.out.infof("its key is in %s: keep a copy elsewhere, without it nothing can be restored\n", a.out.name(f.newKeyFile))
+	if newKeyFile != "" {
+		a.out.infof("its key is in %s: keep a copy elsewhere, without it nothing can be restored\n", a.out.name(newKeyFile))
 	}
-	return nil
 }
 
 // checkNewKeyFile refuses what --new-key-file cannot mean, before anything is made.

@@ -92,7 +92,7 @@ func (f *newKeyFlags) make(ctx context.Context, a *app) (newKey, error) {
 	}
 	pw, err := a.password(ctx, secret{passwordFile: f.passwordFile}, true)
 	if err != nil {
-		return newKey{}, err
+		return newKey{}, advise(err, "--new-password-file FILE, --new-key-file FILE, --recipient or --recovery")
 	}
 	return newKey{sealer: crypto.Passphrase(pw)}, nil
 }
@@ -248,8 +248,9 @@ func currentKey(ctx context.Context, r *openRepo) (repo.KeySlot, error) {
 	return repo.KeySlot{}, fmt.Errorf("the key slot in use: %w", repo.ErrNotFound)
 }
 
-// keyJSON is a key slot as `key list --json` prints it.
+// keyJSON is a key slot as `key list --json` prints it; `key test --json` gives it a type.
 type keyJSON struct {
+	Type     string    `json:"message_type,omitempty"`
 	Current  bool      `json:"current"`
 	ID       string    `json:"id,omitempty"`
 	Role     string    `json:"role,omitempty"`
@@ -325,7 +326,7 @@ func printKey(w *tabwriter.Writer, k *repo.KeySlot) {
 }
 
 func (a *app) keyRemoveCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "remove ID",
 		Short: "Remove a key",
 		Long: `Remove a key slot: what opened it opens nothing any more. Whoever has opened it before
@@ -334,6 +335,13 @@ may have kept a copy of the keys inside.`,
 		Args:    between(1, 1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runKeyRemove(cmd.Context(), args[0]) },
 	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			names = a.suggest(cmd.Context(), keyNames)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
 }
 
 func (a *app) runKeyRemove(ctx context.Context, id string) (err error) {
@@ -377,7 +385,9 @@ func (a *app) runKeyTest(ctx context.Context) (err error) {
 		return err
 	}
 	if a.out.json {
-		a.out.object(newKeyJSON(&k))
+		j := newKeyJSON(&k)
+		j.Type = "key"
+		a.out.object(j)
 		return nil
 	}
 	a.out.printf("key %s opens the repository: %s, %s", k.ID, k.Role, k.Kind)

@@ -62,13 +62,19 @@ func (a *app) runLs(ctx context.Context, f *lsFlags, args []string) (err error) 
 	if len(paths) == 0 {
 		paths, all = []string{"/"}, true
 	}
-	l := &lister{app: a, repo: r, snapshot: m, long: f.long}
+	nodes := make([]*tree.Node, len(paths))
+	for i, p := range paths {
+		if nodes[i], err = resolve(ctx, r, m, p); err != nil {
+			return err
+		}
+	}
+	l := &lister{app: a, repo: r, long: f.long}
 	if a.out.json {
 		l.array = &array{o: a.out}
 		defer l.array.end()
 	}
-	for _, p := range paths {
-		if err := l.list(ctx, path.Clean("/"+p), all); err != nil {
+	for i, p := range paths {
+		if err := l.list(ctx, path.Clean("/"+p), nodes[i], all); err != nil {
 			return err
 		}
 	}
@@ -80,12 +86,11 @@ func (a *app) runLs(ctx context.Context, f *lsFlags, args []string) (err error) 
 
 // lister prints entries of one snapshot.
 type lister struct {
-	app      *app
-	repo     *openRepo
-	snapshot *snapshot.Manifest
-	long     bool
-	array    *array // of --json
-	faults   int
+	app    *app
+	repo   *openRepo
+	long   bool
+	array  *array // of --json
+	faults int
 }
 
 func (l *lister) print(p string, n *tree.Node) {
@@ -97,11 +102,7 @@ func (l *lister) print(p string, n *tree.Node) {
 }
 
 // list prints what is at a path: a file itself, of a folder what is in it.
-func (l *lister) list(ctx context.Context, p string, all bool) error {
-	n, err := resolve(ctx, l.repo, l.snapshot, p)
-	if err != nil {
-		return err
-	}
+func (l *lister) list(ctx context.Context, p string, n *tree.Node, all bool) error {
 	if n.Type != tree.Directory {
 		l.print(p, n)
 		return nil

@@ -52,7 +52,10 @@ func (a *app) runSnapshots(ctx context.Context, f *snapshotsFlags, args []string
 		return err
 	}
 	defer r.close(&err)
-	list, listErr := f.list(ctx, r, args)
+	list, unread, err := f.list(ctx, r, args)
+	if err != nil {
+		return err
+	}
 	if f.latest > 0 {
 		list = f.newest(list, by)
 	}
@@ -62,32 +65,32 @@ func (a *app) runSnapshots(ctx context.Context, f *snapshotsFlags, args []string
 	}
 	if a.out.json {
 		a.printSnapshotsJSON(groups, f.groupBy != "")
-		return listErr
+		return unread
 	}
 	for _, g := range groups {
 		a.printSnapshots(&g)
 	}
-	return listErr
+	return unread
 }
 
-// list returns the snapshots that arguments name, or those that the filter selects. What cannot be read is the error, beside the rest.
-func (f *snapshotsFlags) list(ctx context.Context, r *openRepo, args []string) ([]*snapshot.Manifest, error) {
+// list returns the snapshots that arguments name, or those that the filter selects, and the error of those that cannot be read.
+func (f *snapshotsFlags) list(ctx context.Context, r *openRepo, args []string) (list []*snapshot.Manifest, unread, err error) {
 	filter, err := f.filter.filter()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(args) == 0 {
-		return snapshot.List(ctx, r.Repository, filter)
+		list, unread = snapshot.List(ctx, r.Repository, filter)
+		return list, unread, nil
 	}
-	var list []*snapshot.Manifest
 	for _, name := range args {
 		m, err := snapshot.Find(ctx, r.Repository, name, filter)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		list = append(list, m)
 	}
-	return list, nil
+	return list, nil, nil
 }
 
 // newest keeps the newest of each group, in the order of the list.

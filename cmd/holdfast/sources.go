@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,6 +16,9 @@ import (
 	"github.com/holdfast-backup/holdfast/snapshot"
 	"github.com/holdfast-backup/holdfast/snapshot/source"
 )
+
+// defaultStreamName is where a stream is in a snapshot unless it is given a name.
+const defaultStreamName = "/stdin"
 
 // sourceFlags say what to back up and what to leave out.
 type sourceFlags struct {
@@ -30,7 +34,7 @@ type sourceFlags struct {
 func (f *sourceFlags) register(s *pflag.FlagSet) {
 	s.BoolVar(&f.stdin, "stdin", false, "back up standard input as one file")
 	s.BoolVar(&f.stdinCommand, "stdin-from-command", false, "back up the output of the command in the arguments as one file; if it fails, nothing is kept")
-	s.StringVar(&f.stdinFilename, "stdin-filename", "/stdin", "`path` of that file in the snapshot")
+	s.StringVar(&f.stdinFilename, "stdin-filename", defaultStreamName, "`path` of that file in the snapshot")
 	s.StringArrayVar(&f.filesFrom, "files-from", nil, "back up what the patterns in `file` match, one a line (repeatable; - is standard input)")
 	s.StringArrayVar(&f.filesFromVerbatim, "files-from-verbatim", nil, "back up the paths in `file`, one a line, as they are")
 	s.StringArrayVar(&f.filesFromRaw, "files-from-raw", nil, "back up the paths in `file`, each ended by a NUL")
@@ -91,6 +95,9 @@ func (a *app) findSources(ctx context.Context, f *backupFlags, args []string) (*
 	if s.stdin || s.stdinCommand {
 		return a.streamSource(s, args)
 	}
+	if s.stdinFilename != defaultStreamName || f.allowFailure {
+		return nil, usagef("--stdin-filename and --allow-failure are for --stdin and --stdin-from-command")
+	}
 	o := s.filter
 	o.Getenv = a.getenv
 	if s.largerThan != "" {
@@ -101,6 +108,9 @@ func (a *app) findSources(ctx context.Context, f *backupFlags, args []string) (*
 		o.LargerThan = n
 	}
 	filter, err := source.NewFilter(&o)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, err
+	}
 	if err != nil {
 		return nil, asUsage(err)
 	}

@@ -83,7 +83,10 @@ func (a *app) runStats(ctx context.Context, f *snapshotsFlags, args []string) (e
 		return err
 	}
 	defer r.close(&err)
-	list, listErr := f.list(ctx, r, args)
+	list, unread, err := f.list(ctx, r, args)
+	if err != nil {
+		return err
+	}
 	s := statsJSON{Type: "stats"}
 	for _, m := range list {
 		s.add(m)
@@ -95,7 +98,7 @@ func (a *app) runStats(ctx context.Context, f *snapshotsFlags, args []string) (e
 		s.StoredSize += k.Bytes
 	}
 	a.printStats(&s)
-	return listErr
+	return unread
 }
 
 func (a *app) printStats(s *statsJSON) {

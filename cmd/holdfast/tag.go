@@ -88,7 +88,10 @@ func (a *app) runTag(ctx context.Context, f *tagFlags, args []string) (err error
 	}
 	defer r.close(&err)
 	sf := snapshotsFlags{filter: f.filter}
-	list, listErr := sf.list(ctx, r, args)
+	list, unread, err := sf.list(ctx, r, args)
+	if err != nil {
+		return err
+	}
 	changed := 0
 	for _, m := range list {
 		tags := f.apply(m.Tags)
@@ -108,7 +111,7 @@ func (a *app) runTag(ctx context.Context, f *tagFlags, args []string) (err error
 		}{"summary", changed})
 	}
 	a.out.infof("changed the tags of %s\n", count(int64(changed), "snapshot"))
-	return listErr
+	return unread
 }
 
 func (a *app) printTags(m *snapshot.Manifest, tags []string) {

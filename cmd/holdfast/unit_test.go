@@ -30,7 +30,8 @@ func visit(cmd *cobra.Command, fn func(*cobra.Command)) {
 // TestVerbs holds for every verb: it has help with an example, and its flags mean the same kind of thing as those of the
 // same name elsewhere, on which flags before the verb depend.
 func TestVerbs(t *testing.T) {
-	root := newApp().rootCommand()
+	root, err := newApp().rootCommand()
+	require.NoError(t, err)
 	takesValue := map[string]bool{}
 	n := 0
 	visit(root, func(cmd *cobra.Command) {
@@ -54,7 +55,8 @@ func TestVerbs(t *testing.T) {
 }
 
 func TestVerbFirst(t *testing.T) {
-	root := newApp().rootCommand()
+	root, err := newApp().rootCommand()
+	require.NoError(t, err)
 	for _, c := range []struct{ in, want string }{
 		{"backup -x /a", "backup -x /a"},
 		{"-r repo backup /a", "backup -r repo /a"},
