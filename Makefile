@@ -15,7 +15,7 @@ deps: ## install the tools that tests use (apt, as root); without root, say whic
 	@sh internal/scripts/deps.sh
 
 .PHONY: test
-test: deps vet race fuzz-short cross end-to-end ## all tests
+test: deps vet race costs fuzz-short cross end-to-end ## all tests
 
 .PHONY: vet
 vet:
@@ -46,14 +46,22 @@ end-to-end: build ## back up, restore and compare real input
 soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTIME is over
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -run Soak -timeout 0 ./...
 
+.PHONY: costs
+costs: ## what a backup, a restore and a check may cost, but for time
+	CGO_ENABLED=0 $(GO) test -trimpath -count 1 ./bench/costs
+
 .PHONY: bench
 bench: ## Go benchmarks, ten runs, ready for benchstat
-	$(GO) test -run '^$$' -bench . -benchmem -count 10 ./...
+	@$(GO) test -run '^$$' -bench . -benchmem -count 10 -timeout 0 ./...
+
+.PHONY: bench-guard
+bench-guard: ## compare the benchmarks with those of BASE, here and now
+	@bash internal/scripts/bench-guard.sh
+
+.PHONY: bench-deps
+bench-deps: ## install what bench/compare can compare with, and what bench/corpus needs (apt, as root)
+	@sh internal/scripts/deps.sh restic borgbackup debootstrap e2fsprogs postgresql
 
 .PHONY: demo
 demo: ## the README's first command
 	@sh internal/scripts/demo.sh
-
-.PHONY: versus
-versus: ## the same steps with restic, on HOLDFAST_CORPUS
-	@bash internal/scripts/versus.sh

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the tools that tests use beside Go, when root on a Debian-like system; otherwise says what is missing.
+# Installs the packages named, or the tools that tests use beside Go, when root on a Debian-like system; otherwise says what is missing.
 set -eu
-packages="acl attr btrfs-progs dosfstools e2fsprogs exfatprogs f2fs-tools fdisk libcap2-bin make ntfs-3g postgresql qemu-utils restic rsync xfsprogs"
+tests="acl attr btrfs-progs dosfstools e2fsprogs exfatprogs f2fs-tools fdisk libcap2-bin make ntfs-3g postgresql qemu-utils restic rsync xfsprogs"
 missing=""
-for p in $packages; do
+for p in ${*:-$tests}; do
 	dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
 done
 [ -n "$missing" ] || exit 0
@@ -12,5 +12,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	# shellcheck disable=SC2086
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
-	echo "not root, or no apt-get: tests that need one of these are skipped:$missing"
+	echo "not root, or no apt-get: what needs one of these is left out:$missing"
 fi

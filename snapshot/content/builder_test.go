@@ -238,3 +238,47 @@ func BenchmarkBuilder(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkMap finds the chunk at an offset of a disk of 1 TiB, and compares two maps that differ in one place.
+func BenchmarkMap(b *testing.B) {
+	const spans = 1 << 20
+	s := newStore(false)
+	build := func(odd uint64) Content {
+		bld := NewBuilder(s, 0)
+		for i := range uint64(spans) {
+			id := cheapID(i)
+			if i == odd {
+				id = cheapID(spans)
+			}
+			if err := bld.Add(b.Context(), reftree.Span{ID: id, Length: 1 << 20}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		c, err := bld.Finish(b.Context())
+		require.NoError(b, err)
+		return c
+	}
+	one, other := build(spans), build(spans/2)
+	b.Run("find", func(b *testing.B) {
+		m := NewMap(s, one)
+		r := rand.New(rand.NewPCG(1, 2))
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, err := range m.Spans(b.Context(), r.Int64N(one.Size), 1) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("diff", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, err := range Diff(b.Context(), s, one, other) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}

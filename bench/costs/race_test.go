@@ -1,0 +1,6 @@
+//go:build race
+
+package costs
+
+// raceDetector says that allocations are not what they are otherwise.
+const raceDetector = true
