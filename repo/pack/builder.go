@@ -154,12 +154,18 @@ func (b *Builder) Add(s *Segment, sealed []byte) error {
 	return nil
 }
 
-// grow makes room for n more bytes: twice the memory, but never more than a pack.
+// grow makes room for n more bytes: twice the memory, or from a sixteenth of a full pack on all of it. What is not touched costs nothing,
+// and what is copied again and again does.
 func (b *Builder) grow(n int) {
-	if need := len(b.buf) + n; need > cap(b.buf) {
-		size := min(max(need, 2*cap(b.buf), MinSize), int(b.params.Size))
-		b.buf = append(make([]byte, 0, size), b.buf...)
+	need := len(b.buf) + n
+	if need <= cap(b.buf) {
+		return
 	}
+	size := int(b.params.Size)
+	if need <= size/16 {
+		size = max(need, 2*cap(b.buf), MinSize)
+	}
+	b.buf = append(make([]byte, 0, size), b.buf...)
 }
 
 // Finish completes the pack and hands over its name (the hash of all its bytes), its bytes and its directory. A pack is as large
