@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -144,6 +145,27 @@ func TestPowerLoss(t *testing.T) {
 	requireWholeObjects(t, s, stored)
 	put(t, s, "after", "1")
 	require.NoError(t, s.Close())
+}
+
+// TestPastThePageCache stores sources in memory of sizes and at addresses that can be written past the page cache as a whole, in part, or
+// not at all.
+func TestPastThePageCache(t *testing.T) {
+	for name, dir := range map[string]string{"disk": t.TempDir(), "tmpfs": tmpfs(t, "size=64m")} {
+		t.Run(name, func(t *testing.T) {
+			s := create(t, dir)
+			memory := make([]byte, 10<<20)
+			_, _ = rand.NewChaCha8([32]byte{1}).Read(memory)
+			for _, size := range []int{1<<20 - 1, 1 << 20, 1<<20 + 1, 1<<20 + 4095, 9<<20 + 512} {
+				for _, at := range []int{0, 1, 512, 4096} {
+					b := memory[at : at+size]
+					require.NoError(t, backend.PutBytes(t.Context(), s, "a", b, nil))
+					got, err := backend.ReadAll(t.Context(), s, "a", int64(size))
+					require.NoError(t, err)
+					require.True(t, bytes.Equal(b, got), "%d bytes at %d", size, at)
+				}
+			}
+		})
+	}
 }
 
 // putUntil stores objects in parallel until that fails after end has returned, and returns the keys of those stored.

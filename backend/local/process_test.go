@@ -102,7 +102,11 @@ func writeForever(s *local.Store) error {
 // contentOf returns the bytes that belong to key: up to 256 KiB, different for each.
 func contentOf(key string) []byte {
 	sum := sha256.Sum256([]byte(key))
-	return bytes.Repeat(sum[:], 1+int(sum[0])*32)
+	n := 1 + int(sum[0])*32
+	if sum[1]%8 == 0 {
+		n += 1 << 15 // large enough to go past the page cache, with a tail that does not
+	}
+	return bytes.Repeat(sum[:], n)
 }
 
 func command(t *testing.T, what, dir string) *exec.Cmd {
@@ -192,7 +196,7 @@ func requireWholeObjects(t *testing.T, s backend.Store, stored []string) {
 	found := map[string]bool{}
 	for info, err := range s.List(t.Context(), "") {
 		require.NoError(t, err)
-		b, err := backend.ReadAll(t.Context(), s, info.Key, 1<<20)
+		b, err := backend.ReadAll(t.Context(), s, info.Key, 2<<20)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(contentOf(info.Key), b), "object %s is damaged", info.Key)
 		found[info.Key] = true

@@ -19,6 +19,8 @@ const (
 	copyStep = 1 << 20
 	// writeStep is how many bytes of a source in memory are written between looks at the context.
 	writeStep = 8 << 20
+	// directFrom is the size in bytes from which a source in memory is written past the page cache.
+	directFrom = 1 << 20
 )
 
 // Put implements [backend.Store].
@@ -85,7 +87,7 @@ func (s *Store) fill(ctx context.Context, f *os.File, src io.ReaderAt, size int6
 		}
 	}
 	if b, ok := backend.InMemory(src); ok && int64(len(b)) >= size {
-		return writeAll(ctx, f, b[:size])
+		return writeMemory(ctx, f, b[:size])
 	}
 	pooled := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(pooled)
@@ -101,18 +103,41 @@ func (s *Store) fill(ctx context.Context, f *os.File, src io.ReaderAt, size int6
 	return nil
 }
 
+// writeMemory writes b, and what it can of it without a copy in the page cache: nobody reads a pack again soon, and what the source
+// has there stays.
+func writeMemory(ctx context.Context, f *os.File, b []byte) error {
+	n := len(b) &^ (fsx.DirectUnit - 1)
+	if n < directFrom || !fsx.Aligned(b) || fsx.SetDirect(f, true) != nil {
+		return writeAll(ctx, f, b)
+	}
+	left, err := writeSome(ctx, f, b[:n])
+	if err != nil && !fsx.IsNotDirect(err) {
+		return err
+	}
+	if err := fsx.SetDirect(f, false); err != nil {
+		return err
+	}
+	return writeAll(ctx, f, b[n-len(left):])
+}
+
 func writeAll(ctx context.Context, f *os.File, b []byte) error {
+	_, err := writeSome(ctx, f, b)
+	return err
+}
+
+// writeSome writes b up to the first error, and returns what is left of it.
+func writeSome(ctx context.Context, f *os.File, b []byte) ([]byte, error) {
 	for len(b) > 0 {
 		if err := ctx.Err(); err != nil {
-			return err
+			return b, err
 		}
 		n, err := f.Write(b[:min(writeStep, len(b))])
-		if err != nil {
-			return err
-		}
 		b = b[n:]
+		if err != nil {
+			return b, err
+		}
 	}
-	return nil
+	return nil, nil
 }
 
 // publish gives the finished file called name in tmp the name key, durably.

@@ -37,3 +37,27 @@ func TestIsFull(t *testing.T) {
 	require.True(t, fsx.IsFull(err))
 	require.NoError(t, f.Close())
 }
+
+func TestSetDirect(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	require.NoError(t, err)
+	defer f.Close()
+	if err := fsx.SetDirect(f, true); err != nil {
+		t.Skipf("needs a file system that writes past the page cache: %v", err)
+	}
+	b := make([]byte, 2<<20)
+	require.True(t, fsx.Aligned(b))
+	require.False(t, fsx.Aligned(b[1:]))
+	_, err = f.Write(b[:1<<20])
+	require.NoError(t, err)
+	if _, err = f.Write(b[:100]); err != nil {
+		require.True(t, fsx.IsNotDirect(err), err)
+		require.NoError(t, fsx.SetDirect(f, false))
+		_, err = f.Write(b[:100])
+	}
+	require.NoError(t, err)
+	info, err := f.Stat()
+	require.NoError(t, err)
+	require.EqualValues(t, 1<<20+100, info.Size())
+	require.False(t, fsx.IsNotDirect(syscall.ENOSPC))
+}
