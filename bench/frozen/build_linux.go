@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-backup/holdfast/backend/local"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/pack"
 	"github.com/holdfast-backup/holdfast/repo/reftree"
 	"github.com/holdfast-backup/holdfast/snapshot"
 	"github.com/holdfast-backup/holdfast/snapshot/source"
@@ -251,6 +252,7 @@ func (m *maker) stream(ctx context.Context, writer crypto.Credential) error {
 		return err
 	}
 	o := options(2)
+	o.Compression = pack.LevelS2
 	content := append(lines("row", 400_000), noise(3, 30_000)...)
 	stream := source.NewStream(ctx, bytes.NewReader(content))
 	s, err := snapshot.Backup(ctx, r, []snapshot.Item{snapshot.Stream("/frozen-db/dump.sql", stream)}, o)

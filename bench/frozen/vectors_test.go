@@ -49,7 +49,7 @@ func TestVectors(t *testing.T) {
 			require.Equal(t, want, got, line)
 		}
 	}
-	for _, kind := range []string{"uv", "padme", "hash", "derive", "box", "commitment", "actor", "recovery"} {
+	for _, kind := range []string{"uv", "padme", "hash", "derive", "box", "commitment", "actor", "recovery", "s2"} {
 		require.NotZero(t, kinds[kind], kind)
 	}
 }
@@ -78,6 +78,12 @@ func answer(t *testing.T, w []string, want string) (string, bool) {
 		require.NoError(t, err)
 		require.Equal(t, word(t, w[6]), plain)
 		return want, true
+	case "s2":
+		d, err := pack.NewDecompressor()
+		require.NoError(t, err)
+		plain, err := d.Decompress(nil, pack.S2, uint32(len(word(t, want))), word(t, w[1]))
+		require.NoError(t, err)
+		return strconv.Quote(string(plain)), true
 	case "recovery":
 		_, err := crypto.ParseRecovery(want)
 		require.NoError(t, err)

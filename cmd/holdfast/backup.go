@@ -75,7 +75,7 @@ func (f *backupFlags) register(s *pflag.FlagSet) {
 	s.BoolVar(&f.ignoreCTime, "ignore-ctime", false, "take files for unchanged whatever their times of status change")
 	s.BoolVar(&f.withATime, "with-atime", false, "keep times of access")
 	s.StringVar(&f.chunker, "chunker", "auto", "`how` to cut files: auto, aligned, gear, rabin or fixed")
-	s.StringVar(&f.compression, "compression", "fastest", "`how` hard to compress: fastest, default, better, best or off")
+	s.StringVar(&f.compression, "compression", "fastest", "`how` hard to compress: off, s2, fastest, default, better or best")
 	s.IntVar(&f.readConcurrency, "read-concurrency", 0, "how `many` files, or parts of files, to read at the same time (default: one for each processor)")
 	s.BoolVar(&f.allowInUse, "allow-in-use", false, "read disks and images that are in use, and take files that changed meanwhile as they were")
 	s.BoolVar(&f.allowFailure, "allow-failure", false, "keep what a failing stream gave, as an incomplete snapshot")
@@ -103,7 +103,7 @@ func (f *backupFlags) options() (*snapshot.BackupOptions, error) {
 		}
 	}
 	if o.Compression, err = parseCompression(f.compression); err != nil {
-		return nil, usagef("--compression %q: it is fastest, default, better, best or off", f.compression)
+		return nil, usagef("--compression %q: it is off, s2, fastest, default, better or best", f.compression)
 	}
 	if f.time != "" {
 		if o.Time, err = parseTime(f.time); err != nil {

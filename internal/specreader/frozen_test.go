@@ -215,7 +215,7 @@ func TestFrozenHasEverything(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"class 1", "class 2", "class 3", "codec 0", "codec 1", "map level 0", "map level 1", "map level 0 span 0 repeated false",
+		"class 1", "class 2", "class 3", "codec 0", "codec 1", "codec 2", "map level 0", "map level 1", "map level 0 span 0 repeated false",
 		"map level 0 span 2 repeated false", "map level 1 span 4 repeated true", "directory level 0", "directory level 1",
 		"type 1", "type 2", "type 3", "type 4", "type 5", "type 6", "type 7", "attributes true apart false", "attributes false apart true",
 		"attributes false apart false", "inline span 0 repeated false", "inline span 0 repeated true", "inline span 1 repeated false",

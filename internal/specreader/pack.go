@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -25,14 +26,14 @@ type segment struct {
 }
 
 func readSegment(d *decoder) *segment {
-	s := &segment{d.u8(), d.among(0, 1), d.within(tagSize+1, maxChunk+tagSize), d.within(1, maxChunk), d.id(), list(d, maxChunk, readRef)}
+	s := &segment{d.u8(), d.among(0, 2), d.within(tagSize+1, maxChunk+tagSize), d.within(1, maxChunk), d.id(), list(d, maxChunk, readRef)}
 	sum := uint64(0)
 	for _, c := range s.chunks {
 		sum += c.length
 	}
 	check(len(s.chunks) > 0 && sum == s.length, "chunks of %d bytes in a segment of %d", sum, s.length)
 	full := s.length + tagSize
-	check(s.codec == 0 && s.stored == full || s.codec == 1 && s.stored < full, "segment of %d bytes stored in %d", s.length, s.stored)
+	check(s.codec == 0 && s.stored == full || s.codec > 0 && s.stored < full, "segment of %d bytes stored in %d", s.length, s.stored)
 	return s
 }
 
@@ -105,16 +106,25 @@ func (s *segment) open(key, stored []byte, p *pack, g *genesis) []byte {
 	n := s.length
 	aad := append(append([]byte{}, g.domain[:]...), g.suite, p.class, s.codec, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
 	plain := openUnit(g.suite, key, "segment", aad, s.salt[:], stored)
-	if s.codec == 1 { // one zstd frame
+	switch s.codec {
+	case 1: // one zstd frame
 		var h zstd.Header
 		must(0, h.Decode(plain))
 		check(!h.Skippable && h.HasFCS && h.FrameContentSize == n && !h.HasCheckSum && h.DictionaryID == 0, "another zstd frame than it should be")
 		dec := must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxChunk)))
 		defer dec.Close()
 		plain = must(dec.DecodeAll(plain, make([]byte, 0, n)))
+	case 2: // one S2 block
+		plain = unpackS2(plain, n)
 	}
 	check(uint64(len(plain)) == n, "segment of %d bytes instead of %d", len(plain), n)
 	return plain
+}
+
+// unpackS2 decodes a block of n bytes.
+func unpackS2(block []byte, n uint64) []byte {
+	check(uint64(must(s2.DecodedLen(block))) == n, "an S2 block of another length than its segment's")
+	return must(s2.Decode(nil, block))
 }
 
 func (r *Repository) parseIndex(b []byte) []*pack {

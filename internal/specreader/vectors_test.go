@@ -69,7 +69,7 @@ func TestVectors(t *testing.T) {
 		kinds[v.words[0]]++
 		t.Run(strings.Join(v.words[:2], " "), func(t *testing.T) { v.check(t) })
 	}
-	for _, kind := range []string{"uv", "padme", "hash", "derive", "id", "box", "commitment", "actor", "keyfile", "recovery", "boundary"} {
+	for _, kind := range []string{"uv", "padme", "hash", "derive", "id", "box", "commitment", "actor", "keyfile", "recovery", "boundary", "s2"} {
 		require.NotZero(t, kinds[kind], kind)
 	}
 }
@@ -98,6 +98,8 @@ func (v *vector) check(t *testing.T) {
 		require.Equal(t, v.bytes(t, 6), got)
 	case "commitment":
 		same(derive("holdfast v1 key commitment", 32, v.bytes(t, 1)))
+	case "s2":
+		require.Equal(t, wordBytes(t, v.result), unpackS2(v.bytes(t, 1), uint64(len(wordBytes(t, v.result)))))
 	case "actor":
 		name := actorName(ID(v.bytes(t, 1)))
 		same(name[:])

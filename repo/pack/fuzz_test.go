@@ -94,8 +94,13 @@ func FuzzDecodeSegments(f *testing.F) {
 	})
 }
 
-func FuzzDecompress(f *testing.F) {
-	c, err := NewCompressor(Fastest, 1<<20)
+func FuzzDecompress(f *testing.F) { fuzzDecompress(f, Fastest, Zstd) }
+
+func FuzzDecompressS2(f *testing.F) { fuzzDecompress(f, LevelS2, S2) }
+
+// fuzzDecompress holds what is decoded, and what memory it touches, to the stated length.
+func fuzzDecompress(f *testing.F, level Level, codec Codec) {
+	c, err := NewCompressor(level, 1<<20)
 	require.NoError(f, err)
 	d, err := NewDecompressor()
 	require.NoError(f, err)
@@ -104,14 +109,21 @@ func FuzzDecompress(f *testing.F) {
 		stored, _ := c.Compress(nil, text(r, n))
 		f.Add(uint32(n), bytes.Clone(stored))
 	}
+	const most = 1 << 20
+	memory := make([]byte, most+decodeSlack+1)
 	f.Fuzz(func(t *testing.T, length uint32, stored []byte) {
-		length %= 1 << 20
-		out, err := d.Decompress(nil, Zstd, length, stored)
+		length %= most
+		end := memory[length+decodeSlack:]
+		end[0] = 0xa5
+		out, err := d.Decompress(memory[:0], codec, length, stored)
 		if err == nil && len(out) != int(length) {
 			t.Fatalf("%d bytes, want %d", len(out), length)
 		}
 		if err != nil && !errors.Is(err, wire.ErrFormat) {
 			t.Fatal(err)
+		}
+		if end[0] != 0xa5 {
+			t.Fatalf("bytes behind the first %d were written", length)
 		}
 	})
 }

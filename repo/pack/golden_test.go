@@ -1,12 +1,12 @@
 package pack
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 
@@ -127,8 +127,10 @@ func writeGolden(t *testing.T) {
 	b, err := NewBuilder(params, crypto.Map, entry)
 	require.NoError(t, err)
 	g := golden{MapKey: hex.EncodeToString(keys.key[:]), SessionKey: hex.EncodeToString(session[:]), Domain: hex.EncodeToString(params.Domain[:])}
-	for _, plain := range []string{"short", string(bytes.Repeat([]byte("a segment that can be compressed. "), 100))} {
-		c, err := NewCompressor(Fastest, 1<<20)
+	long := strings.Repeat("a segment that can be compressed. ", 100)
+	plains := []string{"short", long, long}
+	for i, plain := range plains {
+		c, err := NewCompressor([]Level{Fastest, Fastest, LevelS2}[i], 1<<20)
 		require.NoError(t, err)
 		stored, codec := c.Compress(nil, []byte(plain))
 		s := Segment{Codec: codec, Length: uint32(len(plain))}
@@ -142,10 +144,8 @@ func writeGolden(t *testing.T) {
 	require.NoError(t, err)
 	g.Name = name.String()
 	for offset, s := range dir.All() {
-		g.Segments = append(g.Segments, goldenSegment{s.Codec.String(), hex.EncodeToString(s.Salt[:]), offset, s.Stored, "", chunkNames(s)})
+		g.Segments = append(g.Segments, goldenSegment{s.Codec.String(), hex.EncodeToString(s.Salt[:]), offset, s.Stored, plains[len(g.Segments)], chunkNames(s)})
 	}
-	g.Segments[0].Plain = "short"
-	g.Segments[1].Plain = string(bytes.Repeat([]byte("a segment that can be compressed. "), 100))
 	text, err := json.MarshalIndent(g, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll("testdata", 0o755))

@@ -113,7 +113,7 @@ func (w *world) random(t testing.TB, r *rand.Rand, n int) sealed {
 	} else {
 		fill(r, plain)
 	}
-	return w.seal(t, r, r.IntN(len(w.keys)), plain, [...]Level{Fastest, Fastest, Default, Better, Off}[r.IntN(5)])
+	return w.seal(t, r, r.IntN(len(w.keys)), plain, [...]Level{Fastest, Fastest, Default, Better, LevelS2, Off}[r.IntN(6)])
 }
 
 // read opens and decompresses one segment of pack p, as a reader does.

@@ -10,25 +10,28 @@ import (
 // MaxSegment is the most plaintext a segment may have, in bytes.
 const MaxSegment = 16 << 20
 
-// Codec says how a segment's plaintext is stored before it is sealed. Numbers are those of the format; 2 is kept for s2.
+// Codec says how a segment's plaintext is stored before it is sealed. Numbers are those of the format.
 type Codec uint8
 
 // The codecs.
 const (
 	Store Codec = 0 // as it is
 	Zstd  Codec = 1 // one zstd frame that gives its content size
+	S2    Codec = 2 // one S2 block
 )
 
 // Valid reports whether c is one of the codecs.
-func (c Codec) Valid() bool { return c <= Zstd }
+func (c Codec) Valid() bool { return c <= S2 }
 
-// String returns "store" or "zstd".
+// String returns "store", "zstd" or "s2".
 func (c Codec) String() string {
 	switch c {
 	case Store:
 		return "store"
 	case Zstd:
 		return "zstd"
+	case S2:
+		return "s2"
 	}
 	return fmt.Sprintf("codec(%d)", uint8(c))
 }
