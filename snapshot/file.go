@@ -30,7 +30,7 @@ func (b *backup) entry(ctx context.Context, path string, e *source.Entry, was *t
 		if err != nil {
 			return b.left(path, err)
 		}
-		return b.large(ctx, &reading{backup: b, path: path, entry: e, was: was, image: f, close: f.Close, opened: time.Now()})
+		return b.parts(ctx, &reading{backup: b, path: path, entry: e, was: was, image: f, close: f.Close, opened: time.Now()})
 	}
 	n := unfinished(path)
 	err := b.pool.submit(func(ctx context.Context, s *scanner) error {
@@ -43,6 +43,10 @@ func (b *backup) entry(ctx context.Context, path string, e *source.Entry, was *t
 			return nil
 		}
 		r := &reading{backup: b, path: path, entry: e, was: was, image: f, close: f.Close, opened: time.Now()}
+		if f.Size() > partSize { // it grew since it was looked at
+			b.pool.beside(func(ctx context.Context) error { return b.large(ctx, r, n) })
+			return nil
+		}
 		return b.small(ctx, s, r, n)
 	})
 	if err != nil {
@@ -139,7 +143,7 @@ func (b *backup) scanWhole(ctx context.Context, s *scanner, r *reading) (content
 	if err != nil {
 		return content.Content{}, 0, err
 	}
-	p, err := s.scanPart(ctx, c, 0, c.size)
+	p, err := r.scanSmall(ctx, s, c)
 	if err != nil {
 		return content.Content{}, 0, err
 	}
@@ -150,7 +154,7 @@ func (b *backup) scanWhole(ctx context.Context, s *scanner, r *reading) (content
 		}
 	}
 	if len(p.spans) <= reftree.MaxInline {
-		return content.Content{Size: c.size, Chunker: chunkerCode(c.chunker), Spans: p.spans}, holes, nil
+		return content.Content{Size: p.end, Chunker: chunkerCode(c.chunker), Spans: p.spans}, holes, nil
 	}
 	builder := content.NewBuilder(b.session, chunkerCode(c.chunker))
 	for i := range p.spans {
@@ -162,13 +166,21 @@ func (b *backup) scanWhole(ctx context.Context, s *scanner, r *reading) (content
 	return found, holes, err
 }
 
+// parts stores a file in parts, and returns when the last was handed to a worker.
+func (b *backup) parts(ctx context.Context, r *reading) *pending {
+	n := unfinished(r.path)
+	if err := b.large(ctx, r, n); err != nil {
+		return failed(err)
+	}
+	return n
+}
+
 // large stores a file whose parts are read by any number of workers.
-func (b *backup) large(ctx context.Context, r *reading) *pending {
+func (b *backup) large(ctx context.Context, r *reading, n *pending) error {
 	c, err := r.contents()
 	if err != nil {
-		return failed(errors.Join(err, r.close()))
+		return errors.Join(err, r.close())
 	}
-	n := unfinished(r.path)
 	asm := newAssembly(c, b.session)
 	var left atomic.Int64 // parts under way, and one for the loop below
 	left.Store(1)
@@ -185,7 +197,7 @@ func (b *backup) large(ctx context.Context, r *reading) *pending {
 		select {
 		case asm.tokens <- struct{}{}:
 		case <-ctx.Done():
-			return failed(done(ctx, context.Cause(ctx)))
+			return done(ctx, context.Cause(ctx))
 		}
 		left.Add(1)
 		err := b.pool.submit(func(ctx context.Context, s *scanner) error {
@@ -197,13 +209,10 @@ func (b *backup) large(ctx context.Context, r *reading) *pending {
 		})
 		if err != nil {
 			left.Add(-1)
-			return failed(done(ctx, err))
+			return done(ctx, err)
 		}
 	}
-	if err := done(ctx, nil); err != nil {
-		return failed(err)
-	}
-	return n
+	return done(ctx, nil)
 }
 
 // assembled completes a file when its last part is in place.
@@ -228,7 +237,7 @@ func (r *reading) finish(found content.Content, holes int64) (*tree.Node, error)
 		node.Type = tree.Image
 	}
 	node.Content = found
-	if r.entry.Racy(r.opened) {
+	if r.entry.Racy(r.opened) || found.Size == 0 && r.madeUp() {
 		node.Flags |= tree.Racy
 	}
 	changed := r.image.Changed()
@@ -267,7 +276,7 @@ func (b *backup) disk(ctx context.Context, p *place, was *tree.Node) *pending {
 		return ready(p.path, b.reuse(p.path, &entry, was))
 	}
 	nothing := func() error { return nil } // the image is the caller's
-	return b.large(ctx, &reading{backup: b, path: p.path, entry: &entry, was: was, image: it.disk, device: it.device, close: nothing, opened: b.start})
+	return b.parts(ctx, &reading{backup: b, path: p.path, entry: &entry, was: was, image: it.disk, device: it.device, close: nothing, opened: b.start})
 }
 
 // stream stores an item that can be read once.

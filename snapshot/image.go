@@ -16,7 +16,7 @@ import (
 
 // UnreadError reports a range of a file that could not be read when it was backed up, so that the snapshot does not have it.
 type UnreadError struct {
-	// Offset and Length are the range in bytes.
+	// Offset and Length are the range in bytes; a Length of 0 is everything from Offset on, however much that is.
 	Offset, Length int64
 	// Err is why, when the backup is running; nil later.
 	Err error
@@ -24,6 +24,9 @@ type UnreadError struct {
 
 // Error names the range.
 func (e *UnreadError) Error() string {
+	if e.Err != nil && e.Length == 0 {
+		return fmt.Sprintf("what follows offset %d cannot be read: %v", e.Offset, e.Err)
+	}
 	if e.Err != nil {
 		return fmt.Sprintf("%d bytes at offset %d cannot be read: %v", e.Length, e.Offset, e.Err)
 	}

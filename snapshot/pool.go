@@ -24,6 +24,7 @@ type pool struct {
 	ctx   context.Context
 	stop  context.CancelCauseFunc // ends the work because of an error elsewhere
 	tasks chan task
+	done  chan struct{} // closed when there are no more tasks
 }
 
 func newPool(ctx context.Context, session *repo.Session, workers int, c *counters) (*pool, error) {
@@ -37,7 +38,7 @@ func newPool(ctx context.Context, session *repo.Session, workers int, c *counter
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	group, ctx := errgroup.WithContext(ctx)
-	p := &pool{group: group, ctx: ctx, stop: stop, tasks: make(chan task)}
+	p := &pool{group: group, ctx: ctx, stop: stop, tasks: make(chan task), done: make(chan struct{})}
 	for _, s := range scanners {
 		group.Go(func() error { return p.work(s) })
 	}
@@ -46,9 +47,14 @@ func newPool(ctx context.Context, session *repo.Session, workers int, c *counter
 
 func (p *pool) work(s *scanner) error {
 	// After an error tasks still run, to let go of what they hold; they end at once.
-	for t := range p.tasks {
-		if err := t(p.ctx, s); err != nil {
-			return err
+	for more := true; more; {
+		select {
+		case t := <-p.tasks:
+			if err := t(p.ctx, s); err != nil {
+				return err
+			}
+		case <-p.done:
+			more = false
 		}
 	}
 	if err := context.Cause(p.ctx); err != nil {
@@ -67,9 +73,14 @@ func (p *pool) submit(t task) error {
 	}
 }
 
+// beside runs what hands out tasks on a goroutine of its own. It is for tasks: a worker that waited for another one might wait forever.
+func (p *pool) beside(fn func(context.Context) error) {
+	p.group.Go(func() error { return fn(p.ctx) })
+}
+
 // wait lets the workers finish what was submitted, and store what they gathered.
 func (p *pool) wait() error {
-	close(p.tasks)
+	close(p.done)
 	defer p.stop(nil)
 	return p.group.Wait()
 }

@@ -128,12 +128,17 @@ type window struct {
 	have    int
 }
 
+// room makes sure that the buffer is large enough for a splitter.
+func (s *scanner) room(sp *splitter) {
+	if need := max(bufferSize, 2*sp.need()); len(s.buf) < need {
+		s.buf = make([]byte, need)
+	}
+}
+
 // extent scans [r.Off, r.End), which starts on a boundary, and returns where it got to.
 func (s *scanner) extent(ctx context.Context, f *contents, r byteRange, limit int64, emit func(item) error) (int64, error) {
 	w := &window{scanner: s, file: f, emit: emit, limit: limit, sp: &splitter{chunker: f.chunker}, pos: r.Off}
-	if need := max(bufferSize, 2*w.sp.need()); len(s.buf) < need {
-		s.buf = make([]byte, need)
-	}
+	s.room(w.sp)
 	for w.pos < r.End && w.pos < limit {
 		want := int(min(int64(len(s.buf)-w.have), r.End-w.pos-int64(w.have)))
 		bad, err := source.ReadFull(ctx, f.image, s.buf[w.have:w.have+want], w.pos+int64(w.have))

@@ -103,10 +103,7 @@ func (st *streamer) send(buf []byte, end bool) error {
 	var items []item
 	start, i := st.off, st.batches
 	used, err := st.splitter.split(buf, start, end, func(chunk []byte, hole int64) error {
-		it := item{off: st.off, length: hole + int64(len(chunk)), data: chunk}
-		if chunk == nil {
-			it.kind = reftree.Hole
-		}
+		it := found(st.off, chunk, hole)
 		st.off += it.length
 		items = append(items, it)
 		return nil

@@ -54,6 +54,15 @@ func adviseSequential(f *os.File)               { advise(f, 0, 0, unix.FADV_SEQU
 func advisePrefetch(f *os.File, off, n int64)   { advise(f, off, n, unix.FADV_WILLNEED) }
 func adviseDrop(f *os.File, off int64, n int64) { advise(f, off, n, unix.FADV_DONTNEED) }
 
+func madeUp(f *os.File) (is bool) {
+	control(f, func(fd int) {
+		var st unix.Statfs_t
+		err := retry(func() error { return unix.Fstatfs(fd, &st) })
+		is = err == nil && (st.Blocks == 0 || st.Type == unix.FUSE_SUPER_MAGIC)
+	})
+	return is
+}
+
 // dirent is the layout of linux_dirent64: inode u64, offset u64, length u16, type u8, name.
 const (
 	direntLen  = 16

@@ -5,7 +5,6 @@ package source
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -102,8 +101,6 @@ func sysOpen(loc location, name string) (*os.File, error) {
 	return os.Open(loc.below(name))
 }
 
-func openDisk(path string) (*os.File, error) { return os.Open(path) }
-
 func sysStat(loc location, name string, follow bool, e *Entry) error {
 	path, stat := loc.below(name), os.Lstat
 	if follow {
@@ -153,36 +150,10 @@ func (e *Entry) fillInfo(info fs.FileInfo) error {
 	return nil
 }
 
-func adviseSequential(*os.File)             {}
-func advisePrefetch(*os.File, int64, int64) {}
-func adviseDrop(*os.File, int64, int64)     {}
-
 func sysReadNames(ctx context.Context, loc location, _ *sync.Pool, add func(name []byte)) error {
 	f, err := os.Open(loc.path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		names, err := f.Readdirnames(1024)
-		for _, name := range names {
-			add([]byte(name))
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return readNames(ctx, f, add)
 }
-
-func attrPaths(loc location, name string) (string, string) {
-	p := loc.below(name)
-	return p, p
-}
-
-func noXattrs(location, string, bool) bool { return false }

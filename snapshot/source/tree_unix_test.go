@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -384,4 +385,24 @@ func openDescriptors(t *testing.T) int {
 	names, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	return len(names)
+}
+
+func TestMadeUp(t *testing.T) {
+	tree := newTree(t, nil)
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "")
+	for name, want := range map[string]bool{path: false, "/proc/version": runtime.GOOS == "linux", "/sys/kernel/uevent_seqnum": runtime.GOOS == "linux"} {
+		f, err := tree.OpenFile(bg, name, nil)
+		if err != nil && name != path {
+			t.Logf("not there: %v", err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, want, f.MadeUp(), name)
+		buf := make([]byte, 4096)
+		n, err := f.ReadPast(buf, 0)
+		require.Equal(t, io.EOF, err)
+		require.Equal(t, want, n > 0, name)
+		require.NoError(t, f.Close())
+	}
 }
