@@ -90,6 +90,7 @@ type tally struct {
 	dirsNew, dirsChanged, dirsUnmodified    atomic.Uint64
 	bytes, holes, errors                    atomic.Uint64
 	stored                                  atomic.Uint64 // items that are in the snapshot
+	differing                               atomic.Uint64 // items that the parent does not have, or has otherwise
 }
 
 func (b *backup) run(ctx context.Context, root *place) error {
@@ -106,7 +107,7 @@ func (b *backup) run(ctx context.Context, root *place) error {
 		return ErrNothing
 	}
 	b.manifest.Root = pair
-	unchanged := b.opts.SkipIfUnchanged && b.parent != nil && b.parent.Complete && b.parent.Root == pair
+	unchanged := b.opts.SkipIfUnchanged && b.unchangedItems()
 	if !unchanged {
 		if err := b.session.Flush(ctx); err != nil {
 			return err
@@ -178,7 +179,7 @@ func (b *backup) readAll(ctx context.Context, root *place) (repo.Pair, error) {
 	err := result.wait(b.pool.ctx)
 	if err == nil && !result.absent {
 		pair = result.node.Dir
-		b.store(result)
+		b.settle(result)
 	}
 	// The first error makes others; only it tells something.
 	for _, e := range []error{b.folders.Wait(), b.pool.wait(), context.Cause(ctx)} {

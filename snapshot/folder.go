@@ -14,9 +14,10 @@ type pending struct {
 	done   chan struct{} // closed when the rest is final
 	path   string
 	node   *tree.Node
-	absent bool  // it is not in the snapshot
-	item   bool  // it is what was asked for
-	err    error // ends the backup
+	absent bool       // it is not in the snapshot
+	item   *Item      // what was asked for; nil if it is only a part of that
+	was    *tree.Node // what the parent has in place of an item, or nil
+	err    error      // ends the backup
 }
 
 var closed = func() chan struct{} {
@@ -113,13 +114,12 @@ func (f *folder) build(node, was *tree.Node) error {
 		if err := n.wait(f.ctx); err != nil {
 			return err
 		}
-		if n.absent {
-			continue
+		if !n.absent {
+			if err := builder.Add(f.ctx, n.node); err != nil {
+				return err
+			}
 		}
-		if err := builder.Add(f.ctx, n.node); err != nil {
-			return err
-		}
-		f.backup.store(n)
+		f.backup.settle(n)
 	}
 	if err := context.Cause(f.ctx); err != nil {
 		return err
@@ -131,13 +131,6 @@ func (f *folder) build(node, was *tree.Node) error {
 	node.Dir = pair
 	f.backup.countDir(f.result.path, node, was)
 	return nil
-}
-
-// store notes that something is in the snapshot.
-func (b *backup) store(n *pending) {
-	if n.item {
-		b.tally.stored.Add(1)
-	}
 }
 
 func (b *backup) countDir(path string, node, was *tree.Node) {

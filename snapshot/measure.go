@@ -25,7 +25,7 @@ func Measure(ctx context.Context, items []Item) (m Measured, known bool, err err
 		case it.disk != nil:
 			m.Files++
 			m.Bytes += uint64(it.disk.Size())
-		default:
+		case it.tree != nil:
 			m.tree(ctx, it.tree, filepath.FromSlash(it.path))
 		}
 		if err := context.Cause(ctx); err != nil {

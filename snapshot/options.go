@@ -46,7 +46,8 @@ type BackupOptions struct {
 	AllowInUse bool
 	// AllowFailure commits a stream that ended with an error, as incomplete.
 	AllowFailure bool
-	// SkipIfUnchanged makes no snapshot when nothing differs from the parent.
+	// SkipIfUnchanged makes no snapshot when none of the items differs from what the parent has. The folders on the way to them do not
+	// count, and neither do the times of streams.
 	SkipIfUnchanged bool
 	// DryRun stores and commits nothing, and counts what would be.
 	DryRun bool
@@ -142,14 +143,15 @@ func (o *BackupOptions) withDefaults() (BackupOptions, error) {
 	return c, nil
 }
 
-// Item is one thing to back up, at a place in the snapshot. Make it with [Files], [Disk] or [Stream].
+// Item is one thing to back up, at a place in the snapshot. Make it with [Files], [Disk], [Stream] or [Refused].
 type Item struct {
-	path   string
-	tree   *source.Tree
-	disk   source.Image
-	entry  *source.Entry
-	device bool
-	stream source.Stream
+	path    string
+	tree    *source.Tree
+	disk    source.Image
+	entry   *source.Entry
+	device  bool
+	stream  source.Stream
+	refused error
 }
 
 // Files is the file or folder at an absolute path, with all below it that the tree's filter keeps.
@@ -163,6 +165,9 @@ func Disk(path string, image source.Image, e *source.Entry, device bool) Item {
 
 // Stream is data that can be read once, as a file of the snapshot at an absolute path. The caller closes it.
 func Stream(path string, s source.Stream) Item { return Item{path: clean(path), stream: s} }
+
+// Refused is what was asked for and is not to be read: err, which is not nil, is reported for it, and the snapshot is incomplete.
+func Refused(path string, err error) Item { return Item{path: clean(path), refused: err} }
 
 // clean gives equal places equal paths. A path that is not absolute is refused later.
 func clean(p string) string {

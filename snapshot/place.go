@@ -116,11 +116,45 @@ func (b *backup) item(ctx context.Context, p *place, was *tree.Node) *pending {
 		n = b.stream(ctx, p)
 	case it.disk != nil:
 		n = b.disk(ctx, p, was)
+	case it.refused != nil:
+		n = b.left(p.path, it.refused)
 	default:
 		n = b.files(ctx, p, was)
 	}
-	n.item = true
+	n.item, n.was = p.item, was
 	return n
+}
+
+// settle notes what became of an item; other entries it ignores.
+func (b *backup) settle(n *pending) {
+	if n.item == nil {
+		return
+	}
+	if !n.absent {
+		b.tally.stored.Add(1)
+	}
+	if !n.item.same(n.node, n.was) {
+		b.tally.differing.Add(1)
+	}
+}
+
+// same reports whether node is what the parent has in its place. Either may be nil, if there is nothing.
+func (it *Item) same(node, was *tree.Node) bool {
+	switch {
+	case node == nil || was == nil:
+		return node == was
+	case node.Type != was.Type || node.Dir != was.Dir || !node.Content.Equal(&was.Content) || node.Target != was.Target || node.Rdev != was.Rdev:
+		return false
+	case it.path == "/" || it.stream != nil || it.disk != nil && it.entry == nil:
+		return node.Flags == was.Flags // the rest is not stored, or made up
+	}
+	return sameAttributes(node, was) && node.AccessTime == was.AccessTime
+}
+
+// unchangedItems reports whether all items are as the parent has them.
+func (b *backup) unchangedItems() bool {
+	p := b.parent
+	return p != nil && p.Complete && slices.Equal(p.Paths, b.manifest.Paths) && b.tally.errors.Load() == 0 && b.tally.differing.Load() == 0
 }
 
 // files stores a file or a folder with all below it.

@@ -79,7 +79,7 @@ func (f *backupFlags) register(s *pflag.FlagSet) {
 	s.IntVar(&f.readConcurrency, "read-concurrency", 0, "how `many` files, or parts of files, to read at the same time (default: one for each processor)")
 	s.BoolVar(&f.allowInUse, "allow-in-use", false, "read disks and images that are in use, and take files that changed meanwhile as they were")
 	s.BoolVar(&f.allowFailure, "allow-failure", false, "keep what a failing stream gave, as an incomplete snapshot")
-	s.BoolVar(&f.skipIfUnchanged, "skip-if-unchanged", false, "make no snapshot if nothing differs from the parent")
+	s.BoolVar(&f.skipIfUnchanged, "skip-if-unchanged", false, "make no snapshot if nothing named here differs from the parent")
 	s.BoolVarP(&f.dryRun, "dry-run", "n", false, "store nothing, and say what would be")
 }
 
@@ -172,7 +172,7 @@ func (a *app) runBackup(ctx context.Context, f *backupFlags, args []string) (err
 		return err
 	}
 	a.printBackup(m, f)
-	if !m.Complete || set.refused {
+	if !m.Complete {
 		return errIncomplete
 	}
 	return nil

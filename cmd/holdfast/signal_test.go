@@ -98,6 +98,35 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestSecondInterruptKills: a program that does not get to its end after the first signal, here because it waits for a password, is
+// killed by the second.
+func TestSecondInterruptKills(t *testing.T) {
+	t.Parallel()
+	dir := newDir(t)
+	pipe := filepath.Join(dir, "password")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	cmd, _, stderr := holdfast(t, dir, "snapshots", "--password-file", pipe)
+	require.NoError(t, cmd.Start())
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the program opens it too
+	require.NoError(t, err)
+	defer w.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for signals := 0; ; signals++ {
+		select {
+		case <-ended:
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			require.True(t, status.Signaled(), "%v %s", cmd.ProcessState, stderr)
+			require.Equal(t, syscall.SIGINT, status.Signal())
+			require.GreaterOrEqual(t, signals, 2, "the first one kills nothing")
+			return
+		case <-time.After(300 * time.Millisecond):
+			require.Less(t, signals, 20, "it cannot be killed")
+			require.NoError(t, cmd.Process.Signal(os.Interrupt))
+		}
+	}
+}
+
 // TestSlowBackupTellsProgress looks at the status lines of a backup that takes a while.
 func TestSlowBackupTellsProgress(t *testing.T) {
 	t.Parallel()

@@ -53,16 +53,16 @@ type sourceSet struct {
 	items  []snapshot.Item
 	closes []func() error
 	// light are the items again, with trees that read no attributes, for measuring; empty if there is nothing to measure.
-	light []snapshot.Item
-	// refused is set if a path was left out that was asked for.
-	refused bool
-	stream  func(context.Context) (source.Stream, string, error) // makes the only item; nil unless it is a stream
+	light  []snapshot.Item
+	stream func(context.Context) (source.Stream, string, error) // makes the only item; nil unless it is a stream
 }
 
 func (s *sourceSet) close() error {
 	var errs []error
 	for _, c := range s.closes {
-		errs = append(errs, c())
+		if err := c(); !errors.Is(err, fs.ErrClosed) { // a failing backup closes its stream
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -122,7 +122,7 @@ func (a *app) findSources(ctx context.Context, f *backupFlags, args []string) (*
 	if err != nil {
 		return nil, err
 	}
-	paths, err := a.sourcePaths(s, args)
+	paths, err := a.sourcePaths(ctx, s, args)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (a *app) streamSource(s *sourceFlags, args []string) (*sourceSet, error) {
 	}
 	return &sourceSet{stream: func(ctx context.Context) (source.Stream, string, error) {
 		if s.stdin {
-			return source.NewStream(ctx, newStdin(ctx, a.stdin)), place, nil
+			return source.NewStream(ctx, a.stdin), place, nil
 		}
 		c, err := source.Command(ctx, args, &source.CommandOptions{Stderr: os.Stderr})
 		return c, place, err
@@ -158,7 +158,7 @@ func (a *app) streamSource(s *sourceFlags, args []string) (*sourceSet, error) {
 }
 
 // sourcePaths returns the absolute paths to back up, each once.
-func (a *app) sourcePaths(s *sourceFlags, args []string) ([]string, error) {
+func (a *app) sourcePaths(ctx context.Context, s *sourceFlags, args []string) ([]string, error) {
 	paths := slices.Clone(args)
 	lists := []struct {
 		flag  string
@@ -170,7 +170,7 @@ func (a *app) sourcePaths(s *sourceFlags, args []string) ([]string, error) {
 	}
 	for _, l := range lists {
 		for _, file := range l.files {
-			found, err := a.readPaths(file, l.form)
+			found, err := a.readPaths(ctx, file, l.form)
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", l.flag, file, err)
 			}
@@ -194,16 +194,18 @@ func (a *app) sourcePaths(s *sourceFlags, args []string) ([]string, error) {
 	return slices.Compact(paths), nil
 }
 
-func (a *app) readPaths(file string, form source.ListForm) (*source.PathList, error) {
-	if file == "-" {
-		return source.ReadPaths(a.stdin, form)
+func (a *app) readPaths(ctx context.Context, file string, form source.ListForm) (*source.PathList, error) {
+	f := a.stdin
+	if file != "-" {
+		var err error
+		if f, err = os.Open(file); err != nil {
+			return nil, err
+		}
+		defer f.Close()
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return source.ReadPaths(f, form)
+	list := source.NewStream(ctx, f) // somebody may be typing it
+	defer list.Close()
+	return source.ReadPaths(list, form)
 }
 
 // collector turns paths into items.
@@ -214,17 +216,11 @@ type collector struct {
 	filter     *source.Filter
 	allowInUse bool
 	set        sourceSet
-	found      int
-	refused    []refusal
+	found      int // items that are there
 }
 
-// refusal is a path that is there and will not be backed up.
-type refusal struct {
-	path string
-	err  error
-}
-
-// collect looks at each path. A missing one stays an item, so that the snapshot is marked incomplete; if all are, that is an error.
+// collect looks at each path. A missing one stays an item, and a refused one too, so that the snapshot is marked incomplete; if all are, that is
+// an error.
 func (c *collector) collect(ctx context.Context, paths []string) error {
 	var last error
 	for _, p := range paths {
@@ -238,10 +234,6 @@ func (c *collector) collect(ctx context.Context, paths []string) error {
 	}
 	switch {
 	case c.found > 0:
-		for _, r := range c.refused {
-			c.app.out.fault("backup", r.path, r.err)
-		}
-		c.set.refused = len(c.refused) > 0
 		return nil
 	case last == nil:
 		return errors.New("nothing to back up: all that was named is excluded")
@@ -251,7 +243,7 @@ func (c *collector) collect(ctx context.Context, paths []string) error {
 	return fmt.Errorf("none of the %d paths can be backed up, the last because of: %w", len(paths), last)
 }
 
-// path adds one path. What keeps it from being backed up is returned, and printed unless the backup will.
+// path adds one path. What keeps it from being backed up is returned; the backup will report it.
 func (c *collector) path(ctx context.Context, p string) error {
 	place := storedPath(p)
 	e, err := c.light.Lstat(ctx, p)
@@ -302,7 +294,7 @@ func (c *collector) disk(ctx context.Context, p string, e *source.Entry, device 
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		c.refused = append(c.refused, refusal{p, err})
+		c.set.items = append(c.set.items, snapshot.Refused(storedPath(p), err))
 		return err
 	}
 	c.set.closes = append(c.set.closes, d.Close)

@@ -52,6 +52,25 @@ func TestStreamIsInterrupted(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestCloseInterrupts: whoever learns that a stream is not wanted any more need not wait for its data.
+func TestCloseInterrupts(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	checkCloseInterrupts(t, r)
+}
+
+func checkCloseInterrupts(t *testing.T, r io.Reader) {
+	t.Helper()
+	s := source.NewStream(bg, r)
+	time.AfterFunc(20*time.Millisecond, func() { _ = s.Close() })
+	_, err := s.Read(make([]byte, 1))
+	require.Equal(t, fs.ErrClosed, err)
+	_, err = s.Read(make([]byte, 1))
+	require.Equal(t, fs.ErrClosed, err)
+}
+
 func TestCommandNotFound(t *testing.T) {
 	_, err := source.Command(bg, []string{"holdfast-no-such-command"}, nil)
 	var ce *source.CommandError

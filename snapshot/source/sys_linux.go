@@ -38,13 +38,6 @@ func openDisk(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// control calls fn with the descriptor of an open file, if it is still open.
-func control(f *os.File, fn func(fd int)) {
-	if conn, err := f.SyscallConn(); err == nil {
-		_ = conn.Control(func(fd uintptr) { fn(int(fd)) })
-	}
-}
-
 // advise gives a hint; whether the system takes it changes nothing but speed.
 func advise(f *os.File, off, n int64, how int) {
 	control(f, func(fd int) { _ = unix.Fadvise(fd, off, n, how) })

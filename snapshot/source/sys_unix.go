@@ -38,6 +38,13 @@ func retry(fn func() error) error {
 	}
 }
 
+// control calls fn with the descriptor of an open file, if it is still open. It stays open that long.
+func control(f *os.File, fn func(fd int)) {
+	if conn, err := f.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { fn(int(fd)) })
+	}
+}
+
 // openat opens name at loc for reading, without changing its time of access if the system lets us.
 func openat(loc location, name string, flags int) (fd int, err error) {
 	flags |= unix.O_RDONLY | unix.O_CLOEXEC
