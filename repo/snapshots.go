@@ -31,6 +31,9 @@ type Snapshot struct {
 	Committed time.Time
 	// Actor is who signed it: 32 hexadecimal digits.
 	Actor string
+	// Order is the number of the OPEN of its session, and Opened the time that this entry claims.
+	Order  uint64
+	Opened time.Time
 }
 
 const (
@@ -47,7 +50,14 @@ func hashOf(b []byte) ID { return crypto.Hash(b) }
 // the ledger was read. Those whose facts cannot be read are reported together as an error, after the others.
 func (r *Repository) Snapshots() ([]Snapshot, error) {
 	var stored []ledger.Snapshot
-	r.chain.view(func(st *ledger.State) { stored = st.Snapshots() })
+	var sessions []ledger.Session
+	r.chain.view(func(st *ledger.State) {
+		stored = st.Snapshots()
+		for i := range stored {
+			session, _ := st.Session(stored[i].Session)
+			sessions = append(sessions, session)
+		}
+	})
 	var errs []error
 	list := make([]Snapshot, 0, len(stored))
 	for i := range stored {
@@ -56,6 +66,7 @@ func (r *Repository) Snapshots() ([]Snapshot, error) {
 			errs = append(errs, err)
 			continue
 		}
+		s.Order, s.Opened = sessions[i].OpenedAt, time.Unix(0, sessions[i].Time).UTC()
 		list = append(list, s)
 	}
 	return list, errors.Join(errs...)

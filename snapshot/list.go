@@ -68,7 +68,7 @@ func openManifest(s *repo.Snapshot) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", s.ID, err)
 	}
-	m.ID, m.Root = s.ID, s.Root
+	m.ID, m.Root, m.Order, m.Opened = s.ID, s.Root, s.Order, s.Opened
 	if s.Tags != nil {
 		m.Tags = s.Tags
 	}

@@ -12,6 +12,9 @@ import (
 type Manifest struct {
 	// ID names the snapshot: the hash of its stored object.
 	ID repo.ID
+	// Order is the place in the ledger at which its session began, and Opened the time that the entry there claims.
+	Order  uint64
+	Opened time.Time
 	// Root is the root directory.
 	Root repo.Pair
 	// Time is when the backup began, as its host's clock had it.

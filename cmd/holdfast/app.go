@@ -100,7 +100,8 @@ Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
 	a.global.register(root.PersistentFlags())
 	root.AddCommand(
 		a.initCommand(), a.backupCommand(), a.snapshotsCommand(), a.lsCommand(), a.findCommand(), a.diffCommand(), a.catCommand(),
-		a.dumpCommand(), a.restoreCommand(), a.checkCommand(), a.statsCommand(), a.keyCommand(), a.tagCommand(), a.versionCommand(),
+		a.dumpCommand(), a.restoreCommand(), a.checkCommand(), a.statsCommand(), a.keyCommand(), a.tagCommand(), a.forgetCommand(),
+		a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	root.InitDefaultCompletionCmd()

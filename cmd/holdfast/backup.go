@@ -24,6 +24,7 @@ type backupFlags struct {
 	newKeyFile string
 
 	tags                 []string
+	class                string
 	host, time           string
 	parent, groupBy      string
 	chunker, compression string
@@ -66,6 +67,7 @@ func (f *backupFlags) register(s *pflag.FlagSet) {
 	s.BoolVar(&f.init, "init", false, "make the repository if there is none")
 	s.StringVar(&f.newKeyFile, "new-key-file", "", "with --init: make a key `file` (it must not exist) to open the repository with")
 	s.StringArrayVar(&f.tags, "tag", nil, "`tags` of the snapshot, separated by commas (repeatable)")
+	s.StringVar(&f.class, "class", "", "retention `class` of the snapshot, for the policies of 'holdfast forget'")
 	s.StringVarP(&f.host, "host", "H", "", "`name` of the host (default: this one's)")
 	s.StringVar(&f.time, "time", "", "`time` of the snapshot, as 2006-01-02 15:04:05 (default: now)")
 	s.StringVar(&f.parent, "parent", "", "compare with this `snapshot`, whatever its host and paths")
@@ -86,7 +88,7 @@ func (f *backupFlags) register(s *pflag.FlagSet) {
 // options turns the flags into options, but for the parent, which the repository must tell.
 func (f *backupFlags) options() (*snapshot.BackupOptions, error) {
 	o := &snapshot.BackupOptions{
-		Host: f.host, Program: programVersion(), Force: f.force, IgnoreInode: f.ignoreInode, IgnoreCTime: f.ignoreCTime,
+		Host: f.host, Program: programVersion(), Class: f.class, Force: f.force, IgnoreInode: f.ignoreInode, IgnoreCTime: f.ignoreCTime,
 		Workers: f.readConcurrency, WithATime: f.withATime, AllowInUse: f.allowInUse, AllowFailure: f.allowFailure,
 		SkipIfUnchanged: f.skipIfUnchanged, DryRun: f.dryRun,
 	}

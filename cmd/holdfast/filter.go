@@ -15,8 +15,11 @@ type filterFlags struct {
 	hosts, tags, paths []string
 }
 
-func (f *filterFlags) register(s *pflag.FlagSet) {
-	s.StringArrayVarP(&f.hosts, "host", "H", nil, "only snapshots of this `host` (repeatable)")
+func (f *filterFlags) register(s *pflag.FlagSet) { f.registerShort(s, "H") }
+
+// registerShort is register with another short name for --host, or "" for none.
+func (f *filterFlags) registerShort(s *pflag.FlagSet, host string) {
+	s.StringArrayVarP(&f.hosts, "host", host, nil, "only snapshots of this `host` (repeatable)")
 	s.StringArrayVar(&f.tags, "tag", nil, "only snapshots with all of these `tags`, separated by commas (repeatable: any of them; \"\" is untagged)")
 	s.StringArrayVar(&f.paths, "path", nil, "only snapshots that have this `path` (repeatable: all of them)")
 }

@@ -1,0 +1,46 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+)
+
+// Forget takes snapshots out of the repository's live ones by one entry of the ledger, for all of them or none. It takes a collector's or
+// an admin's key. Nothing is deleted: what the snapshots alone needed is unreferenced from then on. reason is for the audit log, at most 4096 bytes.
+//
+// Errors: [ErrNotAllowed], [ErrNotFound] when one of them is not there (any more), those of the store.
+func (r *Repository) Forget(ctx context.Context, ids []ID, reason string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := r.mayCollect(); err != nil {
+		return err
+	}
+	_, err := r.chain.append(ctx, r.ring, func(st *ledger.State) (ledger.Body, error) {
+		for _, id := range ids {
+			if s, ok := st.Snapshot(id); !ok || s.ForgottenAt != 0 {
+				return nil, fmt.Errorf("snapshot %s: %w", id, ErrNotFound)
+			}
+		}
+		return &ledger.Forget{Snapshots: ids, Reason: reason}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting snapshots: %w", err)
+	}
+	return nil
+}
+
+// mayCollect fails unless the key may forget and collect.
+func (r *Repository) mayCollect() error {
+	if r.ring == nil || r.ring.Role() != crypto.Admin && r.ring.Role() != crypto.Collector {
+		return fmt.Errorf("%w: forgetting snapshots takes a collector's or an admin's key", ErrNotAllowed)
+	}
+	if u := unknown(r.featureSets().Collect, features.collect); len(u) > 0 {
+		return &FeatureError{Use: "forgetting", Features: u}
+	}
+	_, err := writePrimitive(r.store)
+	return err
+}
