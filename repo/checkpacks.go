@@ -49,6 +49,9 @@ func (c *checker) readPacks(ctx context.Context) error {
 	var files []ledger.IndexFile
 	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
 	for _, f := range files {
+		if c.lost[fileName(f)] {
+			continue // as was told before
+		}
 		packs, err := c.readable(ctx, f)
 		if err != nil {
 			return err

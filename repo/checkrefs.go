@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/reftree"
 )
 
@@ -16,7 +15,8 @@ func (c *checker) references(ctx context.Context) error {
 	if c.repo.ring == nil {
 		return nil
 	}
-	if _, err := c.repo.baseIndex(ctx); err != nil {
+	ix, err := c.repo.committed.current(ctx)
+	if err != nil {
 		return c.fault(err)
 	}
 	list, err := c.repo.Snapshots()
@@ -25,20 +25,21 @@ func (c *checker) references(ctx context.Context) error {
 			return err
 		}
 	}
-	w := &refWalk{checker: c, seen: map[[16]byte]struct{}{}}
+	w := &refWalk{checker: c, seen: ix.set.NewMarks()}
+	defer w.seen.Close()
 	for i := range list {
 		if err := w.walk(ctx, &list[i]); err != nil {
 			return err
 		}
 	}
-	c.report.Nodes = uint64(len(w.seen))
+	c.report.Nodes = w.seen.Len()
 	return nil
 }
 
 // refWalk walks trees, each node once.
 type refWalk struct {
 	checker *checker
-	seen    map[[16]byte]struct{} // beginnings of ids of nodes
+	seen    *index.Marks // of nodes
 }
 
 func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
@@ -49,11 +50,8 @@ func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
 		}
 		t := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if t.Node() {
-			if _, ok := w.seen[[16]byte(t.ID[:16])]; ok {
-				continue
-			}
-			w.seen[[16]byte(t.ID[:16])] = struct{}{}
+		if t.Node() && w.seen.Mark(t.ID) {
+			continue
 		}
 		more, err := w.visit(ctx, &t)
 		if err != nil {
@@ -69,7 +67,7 @@ func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
 // visit looks a chunk up and, if it is a node, returns what it refers to.
 func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Target, error) {
 	list, err := w.checker.repo.locations(ctx, t.Class, t.ID)
-	if err != nil {
+	if err != nil && !isType[*CorruptError](err) { // lost index files were reported before
 		return nil, err
 	}
 	if !slices.ContainsFunc(list, func(l Location) bool { return l.Length == t.Length }) {
@@ -87,28 +85,6 @@ func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Targe
 		return nil, fmt.Errorf("MAP chunk %s: %w", t.ID, err)
 	}
 	return refs, nil
-}
-
-// objects lists the store and counts what belongs to nothing that was checked.
-func (c *checker) objects(ctx context.Context) error {
-	live := map[string]bool{}
-	c.repo.chain.view(func(st *ledger.State) {
-		for _, s := range st.LiveSessions() {
-			live[s.ID.String()] = true
-		}
-	})
-	for info, err := range c.repo.store.List(ctx, "") {
-		if err != nil {
-			return c.fault(fmt.Errorf("listing objects: %w", err))
-		}
-		parts := strings.Split(info.Key, "/")
-		if c.live[info.Key] || len(parts) == 3 && live[parts[1]] {
-			continue
-		}
-		c.report.Unreferenced++
-		c.report.UnreferencedBytes += uint64(info.Size)
-	}
-	return nil
 }
 
 var errOtherIndex = errors.New("its directory and the index file say different things")

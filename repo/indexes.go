@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 
@@ -80,66 +79,6 @@ func (r *Repository) inventory(ctx context.Context, f ledger.IndexFile) ([]index
 // have equal Pack and SegmentOffset.
 type Location = index.Location
 
-// baseIndex returns the index of all that is committed, as of the ledger as read so far. It reads index files that are not in the
-// local cache.
-func (r *Repository) baseIndex(ctx context.Context) (*index.Set, error) {
-	if r.ring == nil {
-		return nil, fmt.Errorf("opening the index: %w", ErrNotAllowed)
-	}
-	var files []ledger.IndexFile
-	r.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.index == nil {
-		set, err := r.openIndex(r.cache.indexPath())
-		if err != nil {
-			return nil, err
-		}
-		r.index, r.indexed = set, -1
-	}
-	if r.indexed == len(files) {
-		return r.index, nil
-	}
-	if r.closed {
-		return nil, fmt.Errorf("opening the index: %w", fs.ErrClosed)
-	}
-	if err := r.syncIndex(ctx, files); err != nil {
-		return nil, err
-	}
-	r.indexed = len(files)
-	return r.index, nil
-}
-
-func (r *Repository) syncIndex(ctx context.Context, files []ledger.IndexFile) error {
-	names := make([]index.Name, len(files))
-	byName := make(map[index.Name]ledger.IndexFile, len(files))
-	for i, f := range files {
-		names[i] = fileName(f)
-		byName[names[i]] = f
-	}
-	missing, err := r.index.Sync(names, nil)
-	if err != nil {
-		return fmt.Errorf("opening the index: %w", err)
-	}
-	r.lost = nil
-	for _, n := range missing {
-		packs, err := r.readIndexFile(ctx, byName[n])
-		if isType[*CorruptError](err) {
-			// What the other files list can still be read; what is missed is stored again by the next backup.
-			r.lost = errors.Join(r.lost, err)
-			r.log.Warn("an index file is left out", "error", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := r.index.AddFile(ctx, n, &index.File{Packs: packs}); err != nil {
-			return fmt.Errorf("filling the index: %w", err)
-		}
-	}
-	return nil
-}
-
 // openIndex opens an index in a folder, or in temporary files.
 func (r *Repository) openIndex(dir string) (*index.Set, error) {
 	opts := &index.Options{Dir: dir, Repository: r.genesis.Repository}
@@ -150,31 +89,37 @@ func (r *Repository) openIndex(dir string) (*index.Set, error) {
 	return index.Open(opts)
 }
 
-// locations returns every place where a chunk of a class is, in the index of all that is committed.
+// locations returns the places where a chunk of a class is, as far as the index was read; if that has none, all of the index is.
 func (r *Repository) locations(ctx context.Context, c Class, id ID) ([]Location, error) {
-	ix, err := r.baseIndex(ctx)
+	if list := r.committed.peek(c, id); len(list) > 0 {
+		return list, nil
+	}
+	return r.allLocations(ctx, c, id)
+}
+
+// allLocations returns every place where a chunk of a class is, in the index of all that is committed.
+func (r *Repository) allLocations(ctx context.Context, c Class, id ID) ([]Location, error) {
+	v, err := r.committed.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list, err := ix.LookupAll(id)
+	list, err := v.set.LookupAll(id)
 	if isType[*index.RunError](err) {
 		// The cache is damaged: what it held is read again.
-		r.mu.Lock()
-		r.indexed = -1
-		r.mu.Unlock()
-		if ix, err = r.baseIndex(ctx); err != nil {
+		if v, err = r.committed.after(ctx, v); err != nil {
 			return nil, err
 		}
-		list, err = ix.LookupAll(id)
+		list, err = v.set.LookupAll(id)
 	}
 	if err != nil && !errors.Is(err, index.ErrNotFound) {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(l Location) bool { return l.Class != c })
-	if len(list) == 0 {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return nil, r.lost
+	if list = ofClass(list, c); len(list) == 0 {
+		return nil, v.lost
 	}
 	return list, nil
+}
+
+func ofClass(list []Location, c Class) []Location {
+	return slices.DeleteFunc(list, func(l Location) bool { return l.Class != c })
 }

@@ -136,7 +136,8 @@ func (r *Repository) RemoveKey(ctx context.Context, id crypto.SlotID) error {
 
 // current reports whether a slot is the one that was opened.
 func (r *Repository) current(slot *crypto.Slot) bool {
-	return r.ring != nil && slot.Actor == r.ring.Actor() && (slot.ID == r.slot || r.slot == crypto.SlotID{})
+	opened := r.slot.Load()
+	return r.ring != nil && slot.Actor == r.ring.Actor() && (opened == nil || slot.ID == *opened)
 }
 
 func (r *Repository) remove(ctx context.Context, slot crypto.SlotInfo) error {
@@ -177,7 +178,7 @@ func (r *Repository) ChangeCredential(ctx context.Context, label string, c crypt
 	if err := r.trySlot(ctx, info.ID, c); err != nil {
 		return crypto.SlotInfo{}, errors.Join(err, r.deleteSlot(ctx, info.ID))
 	}
-	r.slot = info.ID
+	r.slot.Store(&info.ID)
 	for _, k := range old {
 		if k.Err == nil && k.Actor == r.ring.Actor() {
 			if err := r.deleteSlot(ctx, k.ID); err != nil {

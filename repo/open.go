@@ -7,34 +7,30 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/chunk"
 	"github.com/holdfast-backup/holdfast/crypto"
-	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
 // Repository is an open repository. All its methods are safe for concurrent use. Close it when done; it does not close the store.
 type Repository struct {
-	store   backend.Store
-	ring    *crypto.Keyring // nil for an auditor
-	genesis ledger.Genesis
-	hash    ID            // of GENESIS
-	slot    crypto.SlotID // that was opened; zero after Init
-	config  Config
-	log     *slog.Logger
-	cache   *cacheDir
-	chain   *chain
-	keys    *sessionKeys
-	cached  *segmentCache
-	readers sync.Pool // of *Reader
+	store     backend.Store
+	ring      *crypto.Keyring // nil for an auditor
+	genesis   ledger.Genesis
+	hash      ID // of GENESIS
+	config    Config
+	log       *slog.Logger
+	cache     *cacheDir
+	chain     *chain
+	keys      *sessionKeys
+	committed *committed
+	cached    *segmentCache
+	readers   sync.Pool // of *Reader
 
-	mu      sync.Mutex
-	index   *index.Set // of all that is committed; opened when first needed
-	lost    error      // index files that cannot be read
-	closed  bool
-	indexed int // how many index files of the ledger are in it; -1 if that is unknown
+	slot atomic.Pointer[crypto.SlotID] // that was opened; nil after Init
 }
 
 // Open opens a repository. It reads the ledger and verifies all of it that this client has not verified before; the index
@@ -78,7 +74,7 @@ func openWithSlot(ctx context.Context, store backend.Store, genesis []byte, o Op
 		if err != nil {
 			return nil, err
 		}
-		r.slot = u.slot.ID
+		r.slot.Store(&u.slot.ID)
 		if rejected = r.checkAdmitted(u.slot); rejected == nil {
 			return r, nil
 		}
@@ -110,6 +106,7 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 		r.cache = &cacheDir{}
 	}
 	r.keys = newSessionKeys(ring, r.cache)
+	r.committed = newCommitted(r)
 	if r.chain, err = r.cache.openChain(ctx, store, state); err != nil {
 		return nil, err
 	}
@@ -144,19 +141,12 @@ func (r *Repository) checkAdmitted(slot *crypto.Slot) error {
 
 // Close ends the use of the repository and frees what it holds. Sessions must have ended before.
 func (r *Repository) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var err error
-	if r.index != nil {
-		err = r.index.Close()
-		r.index = nil
-	}
+	err := r.committed.close()
 	for _, save := range []func() error{r.chain.save, r.keys.save} {
 		if err := save(); err != nil {
 			r.log.Warn("keeping the cache", "error", err)
 		}
 	}
-	r.closed = true
 	return err
 }
 

@@ -20,13 +20,26 @@ func (r *Repository) Load(ctx context.Context, c Class, id ID, length uint32) ([
 	if err != nil {
 		return nil, err
 	}
-	err = fmt.Errorf("%s chunk %s of %d bytes: %w", c, id, length, ErrNotFound)
-	for i := range list {
-		if list[i].Length != length {
+	b, err := r.loadAny(ctx, c, id, length, list)
+	if err == nil || ctx.Err() != nil {
+		return b, err
+	}
+	// There may be another place in what was not read of the index when this one was found.
+	if all, e := r.allLocations(ctx, c, id); e == nil && len(all) > len(list) {
+		return r.loadAny(ctx, c, id, length, all)
+	}
+	return nil, err
+}
+
+// loadAny loads a chunk from the first of several places that has it.
+func (r *Repository) loadAny(ctx context.Context, c Class, id ID, length uint32, places []Location) ([]byte, error) {
+	err := fmt.Errorf("%s chunk %s of %d bytes: %w", c, id, length, ErrNotFound)
+	for i := range places {
+		if places[i].Length != length {
 			continue
 		}
 		var b []byte
-		if b, err = r.loadAt(ctx, id, &list[i]); err == nil {
+		if b, err = r.loadAt(ctx, id, &places[i]); err == nil {
 			return b, nil
 		}
 		if ctx.Err() != nil {

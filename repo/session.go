@@ -175,10 +175,12 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 	return s.adopt(ctx, body.Adopts)
 }
 
-func (s *Session) openIndexes(ctx context.Context) (err error) {
-	if s.base, err = s.repo.baseIndex(ctx); err != nil {
+func (s *Session) openIndexes(ctx context.Context) error {
+	v, err := s.repo.committed.current(ctx)
+	if err != nil {
 		return err
 	}
+	s.base = v.set
 	s.own, err = s.repo.openIndex("")
 	return err
 }

@@ -39,10 +39,30 @@ type Snapshot struct {
 const (
 	snapshotMagic   = "HFSNAP"
 	snapshotContext = "holdfast v1 snapshot"
+	snapshotPrefix  = "snapshots/"
+	snapshotHead    = 6 + 2 + 1 + 4 + 3*16 // bytes
 	maxSnapshot     = 16 << 20
 )
 
-func snapshotKey(id ID) string { return "snapshots/" + id.String() }
+func snapshotKey(id ID) string { return snapshotPrefix + id.String() }
+
+// snapshotHeader is what stands before the sealed part of a snapshot.
+type snapshotHeader struct {
+	suite      crypto.Suite
+	epoch      uint32
+	repository [16]byte
+	session    ledger.SessionID
+	actor      crypto.ActorID
+}
+
+func decodeSnapshotHead(d *wire.Decoder) (h snapshotHeader) {
+	d.Magic(snapshotMagic, 1)
+	h.suite, h.epoch = crypto.Suite(d.U8()), d.U32()
+	d.Copy(h.repository[:])
+	d.Copy(h.session[:])
+	d.Copy(h.actor[:])
+	return h
+}
 
 func hashOf(b []byte) ID { return crypto.Hash(b) }
 
@@ -144,14 +164,7 @@ func (r *Repository) verifySnapshot(s *ledger.Snapshot, b []byte) error {
 		return errors.New("its bytes do not have the hash that names it")
 	}
 	d := wire.NewDecoder(b)
-	d.Magic(snapshotMagic, 1)
-	suite, epoch := crypto.Suite(d.U8()), d.U32()
-	var repository [16]byte
-	var session ledger.SessionID
-	var actor crypto.ActorID
-	d.Copy(repository[:])
-	d.Copy(session[:])
-	d.Copy(actor[:])
+	h := decodeSnapshotHead(d)
 	head := d.Offset()
 	box := d.Bytes(maxSnapshot, "sealed part")
 	signed := d.Offset()
@@ -159,23 +172,23 @@ func (r *Repository) verifySnapshot(s *ledger.Snapshot, b []byte) error {
 	if err := d.Finish(); err != nil {
 		return err
 	}
-	if suite != r.config.Suite || repository != r.genesis.Repository || session != s.Session || actor != s.Actor {
+	if h.suite != r.config.Suite || h.repository != r.genesis.Repository || h.session != s.Session || h.actor != s.Actor {
 		return errors.New("it belongs to another repository, session or actor than its COMMIT says")
 	}
 	var signer ledger.Actor
-	r.chain.view(func(st *ledger.State) { signer, _ = st.Actor(actor) })
+	r.chain.view(func(st *ledger.State) { signer, _ = st.Actor(h.actor) })
 	if err := signer.Verify(snapshotContext, b[:signed], signature); err != nil {
 		return err
 	}
 	if r.ring == nil {
 		return nil
 	}
-	mapKey, err := r.ring.MapKey(epoch)
+	mapKey, err := r.ring.MapKey(h.epoch)
 	if err != nil {
 		return err
 	}
 	aad := hashOf(b[:head])
-	facts, err := crypto.OpenBox(nil, suite, mapKey, "snapshot", box, aad[:])
+	facts, err := crypto.OpenBox(nil, h.suite, mapKey, "snapshot", box, aad[:])
 	if err == nil && !bytes.Equal(facts, s.Facts) {
 		err = errors.New("its facts are not those of its COMMIT")
 	}

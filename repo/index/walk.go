@@ -45,12 +45,13 @@ func (s *Set) Packs() iter.Seq[PackInfo] {
 	return func(yield func(PackInfo) bool) {
 		v := s.pin()
 		defer v.unpin()
-		seen := map[crypto.ID]struct{}{} // a pack may be listed by several files
+		seen := map[[16]byte]struct{}{} // a pack may be listed by several files; its hash tells packs apart
 		visit := func(rec *packRecord, file Name) bool {
-			if _, again := seen[rec.name.Hash]; again {
+			start := [16]byte(rec.name.Hash[:16])
+			if _, again := seen[start]; again {
 				return true
 			}
-			seen[rec.name.Hash] = struct{}{}
+			seen[start] = struct{}{}
 			return yield(PackInfo{rec.name, file, rec.class, rec.size, rec.segments, rec.chunks, rec.length})
 		}
 		for _, r := range v.runs {

@@ -54,7 +54,8 @@ type Session struct {
 	Time     int64     // unix nanoseconds, as claimed by its OPEN
 	Adopts   []SessionID
 	End      End
-	EndedAt  uint64 // entry number; 0 while live
+	EndedAt  uint64    // entry number; 0 while live
+	Adopter  SessionID // who adopted it; zero if nobody did
 
 	Unsealed bool // whether the fields below were opened; they are zero otherwise
 	Kind     string

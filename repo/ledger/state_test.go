@@ -294,3 +294,28 @@ func TestEveryOtherOrderIsFound(t *testing.T) {
 	other := short(t)
 	require.Error(t, try(append(append([][]byte{}, c.raw[:5]...), other.raw[5:]...)...))
 }
+
+// TestOutcome follows adoptions to the session that took over all.
+func TestOutcome(t *testing.T) {
+	c := newChain(t)
+	w := c.join(crypto.Writer, 1)
+	c.ok(w, &Open{Session: sid(1)})
+	c.ok(w, &Open{Session: sid(2), Adopts: []SessionID{sid(1)}})
+	c.ok(w, &Open{Session: sid(3), Adopts: []SessionID{sid(2)}})
+	c.ok(w, &Open{Session: sid(4)})
+	kept := c.state.Clone()
+	c.ok(w, &Commit{Session: sid(3)})
+	for i := range byte(3) {
+		s, ok := c.state.Outcome(sid(i + 1))
+		require.True(t, ok)
+		require.Equal(t, sid(3), s.ID)
+		require.Equal(t, Committed, s.End)
+		s, _ = kept.Outcome(sid(i + 1))
+		require.Equal(t, Live, s.End)
+	}
+	s, ok := c.state.Outcome(sid(4))
+	require.True(t, ok)
+	require.Equal(t, Live, s.End)
+	_, ok = c.state.Outcome(sid(5))
+	require.False(t, ok)
+}

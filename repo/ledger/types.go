@@ -114,6 +114,15 @@ type SessionID [16]byte
 // String returns 32 hexadecimal digits.
 func (id SessionID) String() string { return hex.EncodeToString(id[:]) }
 
+// ParseSessionID reads what String writes.
+func ParseSessionID(s string) (id SessionID, err error) {
+	if len(s) != 2*len(id) || strings.ToLower(s) != s {
+		return id, fmt.Errorf("%.80q is not the id of a session", s)
+	}
+	_, err = hex.Decode(id[:], []byte(s))
+	return id, err
+}
+
 // SlotID names a key slot; all zero in the actor that GENESIS admits.
 type SlotID [16]byte
 

@@ -47,6 +47,7 @@ func (s *State) open(e *Entry, o *Open) {
 	opened := s.unseal(e, o)
 	for _, id := range o.Adopts {
 		s.end(id, Adopted, e.N)
+		s.sessions[id].Adopter = o.Session // the record is new and not shared yet
 	}
 	s.sessions[o.Session] = &Session{
 		ID: o.Session, Actor: e.Actor, OpenedAt: e.N, Open: e.Hash(), Time: e.Time, Adopts: o.Adopts,

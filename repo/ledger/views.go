@@ -43,6 +43,15 @@ func (s *State) Session(id SessionID) (Session, bool) {
 	return *session, true
 }
 
+// Outcome returns the session that a session became part of by adoption, or the session itself, and whether it was ever opened.
+func (s *State) Outcome(id SessionID) (Session, bool) {
+	session, ok := s.Session(id)
+	for session.End == Adopted { // by one that was opened later, so this ends
+		session, ok = s.Session(session.Adopter)
+	}
+	return session, ok
+}
+
 // LiveSessions returns the sessions that have not ended, in the order of their OPEN.
 func (s *State) LiveSessions() []Session {
 	list := make([]Session, 0, len(s.live))

@@ -1,0 +1,59 @@
+package index
+
+import "github.com/holdfast-backup/holdfast/crypto"
+
+// Marks is a set of chunks, for walks that visit each chunk once. It takes one bit of memory for each chunk of the index as it was
+// when the marks were made, and some 30 bytes for each marked chunk that the index did not have. It has one owner, who must call
+// Close.
+type Marks struct {
+	view *view
+	bits []bitmap            // for each run: its entries
+	rest map[prefix]struct{} // what is in no run
+	n    uint64
+}
+
+// NewMarks returns an empty set of marks.
+func (s *Set) NewMarks() *Marks {
+	m := &Marks{view: s.pin(), rest: map[prefix]struct{}{}}
+	for _, r := range m.view.runs {
+		m.bits = append(m.bits, newBitmap(r.header.entries))
+	}
+	return m
+}
+
+// Mark marks a chunk, and reports whether it was marked before. Where a run is damaged it may report false again.
+func (m *Marks) Mark(id crypto.ID) (before bool) {
+	p := prefixOf(&id)
+	for i, r := range m.view.runs {
+		n, ok := r.find(p)
+		if !ok {
+			continue
+		}
+		if before = m.bits[i].has(n); !before {
+			m.bits[i].set(n)
+			m.n++
+		}
+		return before
+	}
+	if _, before = m.rest[p]; !before {
+		m.rest[p] = struct{}{}
+		m.n++
+	}
+	return before
+}
+
+// Len returns how many chunks are marked.
+func (m *Marks) Len() uint64 { return m.n }
+
+// Close lets go of the index.
+func (m *Marks) Close() { m.view.unpin() }
+
+// find returns the number of the first entry of a chunk, live or not.
+func (r *run) find(p prefix) (n uint64, ok bool) {
+	n, maybe, err := r.seek(p)
+	if err != nil || !maybe || n >= r.header.entries {
+		return 0, false
+	}
+	e, err := r.at(n)
+	return n, err == nil && e.prefix == p
+}
