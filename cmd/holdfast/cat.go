@@ -18,11 +18,14 @@ import (
 func (a *app) catCommand() *cobra.Command {
 	var f filterFlags
 	cmd := &cobra.Command{
-		Use:   "cat config | snapshot SNAPSHOT | node SNAPSHOT:PATH",
+		Use:   "cat config | log [NUMBER] | snapshot SNAPSHOT | node SNAPSHOT:PATH",
 		Short: "Print what the repository says of itself, as JSON",
-		Long: `Print, as JSON, the configuration of the repository, a snapshot's manifest, or all
-that is known of one file or folder. Keys are never printed.`,
+		Long: `Print, as JSON, the configuration of the repository, an entry of its ledger or all of
+them, a snapshot's manifest, or all that is known of one file or folder. Keys are never
+printed. With --no-key, config and log show what anybody can see: of what is sealed only
+its size.`,
 		Example: `  holdfast cat config
+  holdfast cat log 12
   holdfast cat snapshot latest
   holdfast cat node latest:/etc/fstab`,
 		Args: between(1, 2),
@@ -32,33 +35,39 @@ that is known of one file or folder. Keys are never printed.`,
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 		switch {
 		case len(args) == 0:
-			names = []string{"config", "snapshot", "node"}
-		case len(args) == 1 && args[0] != "config":
+			names = []string{"config", "log", "snapshot", "node"}
+		case len(args) == 1 && args[0] != "config" && args[0] != "log":
 			names = a.suggest(cmd.Context(), snapshotNames)
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+	a.global.credential.registerNoKey(cmd.Flags())
 	return cmd
 }
 
 func (a *app) runCat(ctx context.Context, f *filterFlags, args []string) (err error) {
 	what := args[0]
-	known := what == "config" || what == "snapshot" || what == "manifest" || what == "node"
+	named := what == "snapshot" || what == "manifest" || what == "node"
 	switch {
-	case !known:
-		return usagef("cat %q: it is config, snapshot or node", what)
+	case !named && what != "config" && what != "log":
+		return usagef("cat %q: it is config, log, snapshot or node", what)
 	case what == "config" && len(args) > 1:
 		return usagef("cat config takes no more arguments: %q", args[1])
-	case what != "config" && len(args) < 2:
+	case named && len(args) < 2:
 		return usagef("cat %s: which one?", what)
+	case named && a.global.credential.none:
+		return usagef("cat %s needs a key: what it prints is sealed", what)
 	}
 	r, err := a.openRepo(ctx, reading)
 	if err != nil {
 		return err
 	}
 	defer r.close(&err)
-	if what == "config" {
+	switch what {
+	case "config":
 		return a.printJSON(newConfigJSON(r.Repository))
+	case "log":
+		return a.runCatLog(ctx, r, args[1:])
 	}
 	name, p := snapshot.SplitPath(args[1])
 	m, err := f.find(ctx, r, name)
@@ -105,8 +114,11 @@ type configJSON struct {
 }
 
 func newConfigJSON(r *repo.Repository) configJSON {
-	c := r.Config()
-	return configJSON{r.ID(), jsonName(r.Location()), c.ChunkMean, c.SegmentSize, c.PackSize, c.Suite.String(), r.Role().String()}
+	c, role := r.Config(), "auditor"
+	if r.Role().Valid() {
+		role = r.Role().String()
+	}
+	return configJSON{r.ID(), jsonName(r.Location()), c.ChunkMean, c.SegmentSize, c.PackSize, c.Suite.String(), role}
 }
 
 // chunkJSON names a chunk.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
 	"github.com/holdfast-backup/holdfast/snapshot"
 )
 
@@ -35,13 +36,16 @@ with --read-data-subset a part of them:
   5%     a share, other objects each time
   10G    about that much, other objects each time
 
-Each fault is one line on standard error; if there are any, the exit code is 1.`,
+Each fault is one line on standard error; if there are any, the exit code is 1. Entries of
+the ledger that are void, because of who signed them or what came before, are told as
+notes. With --no-key everything is verified that is not sealed.`,
 		Example: `  holdfast check
   holdfast check --read-data
   holdfast check --read-data-subset 5%`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), &f) },
 	}
+	a.global.credential.registerNoKey(cmd.Flags())
 	cmd.Flags().BoolVar(&f.readData, "read-data", false, "read and verify every byte")
 	cmd.Flags().StringVar(&f.subset, "read-data-subset", "", "read and verify a `part`: n/t, a percentage or a size")
 	return cmd
@@ -125,15 +129,36 @@ func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	faults := len(report.Errors)
+	faults := len(report.Errors) + int(report.Suppressed)
 	for _, fault := range report.Errors {
 		a.out.fault("check", "", fault)
 	}
+	if report.Suppressed > 0 {
+		a.out.note("%d more faults were found, and are not listed", report.Suppressed)
+	}
+	a.printVoid(report.Void)
 	n, err := a.checkTrees(ctx, r, report.Errors)
 	if err != nil {
 		return err
 	}
 	return a.printCheck(report, faults+n)
+}
+
+// printVoid tells of the entries of the ledger that changed nothing.
+func (a *app) printVoid(list []ledger.VoidEntry) {
+	for _, v := range list {
+		if a.out.json {
+			a.out.object(struct {
+				Type   string `json:"message_type"`
+				Number uint64 `json:"number"`
+				Entry  string `json:"type"`
+				Actor  string `json:"actor"`
+				Reason string `json:"reason"`
+			}{"void_entry", v.N, v.Type.String(), v.Actor.String(), oneLine(v.Why)})
+			continue
+		}
+		a.out.note("ledger entry %d is void, and changes nothing: %s by actor %s: %s", v.N, v.Type, v.Actor, v.Why)
+	}
 }
 
 // checkTrees compares directories and reference trees, if this key can read them, and returns how many faults are new.
@@ -172,6 +197,7 @@ type checkSummary struct {
 	Type              string `json:"message_type"`
 	Errors            int    `json:"num_errors"`
 	Entries           uint64 `json:"ledger_entries"`
+	VoidEntries       int    `json:"void_entries"`
 	Snapshots         uint64 `json:"snapshots"`
 	IndexFiles        uint64 `json:"index_files"`
 	Packs             uint64 `json:"packs"`
@@ -184,14 +210,14 @@ type checkSummary struct {
 
 func (a *app) printCheck(c *repo.CheckReport, faults int) error {
 	if a.out.json {
-		a.out.object(checkSummary{"summary", faults, c.Entries, c.Snapshots, c.IndexFiles, c.Packs, c.Nodes, c.PacksRead, c.BytesRead, c.Unreferenced, c.UnreferencedBytes})
+		a.out.object(checkSummary{"summary", faults, c.Entries, len(c.Void), c.Snapshots, c.IndexFiles, c.Packs, c.Nodes, c.PacksRead, c.BytesRead, c.Unreferenced, c.UnreferencedBytes})
 	} else {
 		a.out.infof("verified %d ledger entries, %d snapshots, %d index files, %d packs, %d nodes of reference trees\n", c.Entries, c.Snapshots, c.IndexFiles, c.Packs, c.Nodes)
 		if c.PacksRead > 0 {
 			a.out.infof("read %d packs, %s\n", c.PacksRead, bytesText(c.BytesRead))
 		}
 		if c.Unreferenced > 0 {
-			a.out.infof("%s (%s) are of no use any more, such as records of sessions that ended; that is no damage\n",
+			a.out.infof("%s (%s) are of no use any more, left over from work that was given up; that is no damage\n",
 				count(int64(c.Unreferenced), "object"), bytesText(c.UnreferencedBytes))
 		}
 	}

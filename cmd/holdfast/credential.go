@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/holdfast-backup/holdfast/crypto"
@@ -20,6 +21,12 @@ type credentialFlags struct {
 	passwordFile    string
 	passwordCommand string
 	keyFile         string
+	none            bool // go without
+}
+
+// registerNoKey adds the flag of verbs that an auditor, who holds no key, can use.
+func (f *credentialFlags) registerNoKey(s *pflag.FlagSet) {
+	s.BoolVar(&f.none, "no-key", false, "do without a key, as an auditor: see what is not sealed")
 }
 
 // secret is where a password or key comes from. At most one field is set; none means the terminal.
@@ -64,8 +71,11 @@ func (a *app) secretFrom(f credentialFlags) (secret, error) {
 	return secret{values[0], values[1], values[2], values[3]}, exclusive(names, values)
 }
 
-// credential returns what opens the repository.
+// credential returns what opens the repository; nil if that was asked for.
 func (a *app) credential(ctx context.Context) (crypto.Credential, error) {
+	if f := a.global.credential; f.none {
+		return nil, exclusive([]string{"--no-key", "--password-file", "--password-command", "--key-file"}, []string{"yes", f.passwordFile, f.passwordCommand, f.keyFile})
+	}
 	s, err := a.secretFrom(a.global.credential)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 )
 
@@ -20,8 +22,9 @@ func (a *app) statsCommand() *cobra.Command {
 		Use:   "stats [flags] [SNAPSHOT...]",
 		Short: "Show how much the snapshots hold, and what it takes to store them",
 		Long: `Show the size of what the snapshots hold, what they added when they were made, and
-what the repository stores. Snapshots can be named or selected; what is stored is
-always that of all of them.`,
+what the repository stores: its chunks by class (DATA: contents of files, META: names and
+attributes, MAP: which chunks make up what), before and after compression, and its objects.
+Snapshots can be named or selected; what is stored is always that of all of them.`,
 		Example: `  holdfast stats
   holdfast stats --host db1 --json`,
 		Args: between(0, -1),
@@ -64,6 +67,30 @@ type statsJSON struct {
 	AddedPacked uint64            `json:"data_added_packed"`
 	Stored      map[string]stored `json:"stored"`
 	StoredSize  uint64            `json:"stored_size"`
+	Classes     []classJSON       `json:"classes"`
+	IndexFiles  uint64            `json:"index_files"`
+	IndexSize   uint64            `json:"index_size"`
+	Entries     uint64            `json:"ledger_entries"`
+	AllSnaps    uint64            `json:"snapshots_in_repository"`
+}
+
+// classJSON is what the repository has of one class of chunks.
+type classJSON struct {
+	Class  string `json:"class"`
+	Packs  uint64 `json:"packs"`
+	Stored uint64 `json:"stored_size"`
+	Chunks uint64 `json:"chunks"`
+	Size   uint64 `json:"size"`
+}
+
+// addStored fills in what the index and the ledger say.
+func (s *statsJSON) addStored(r *repo.Stats) {
+	s.Classes = []classJSON{}
+	for _, c := range slices.Sorted(maps.Keys(r.Classes)) {
+		k := r.Classes[c]
+		s.Classes = append(s.Classes, classJSON{c.String(), k.Packs, k.Stored, k.Chunks, k.Length})
+	}
+	s.IndexFiles, s.IndexSize, s.Entries, s.AllSnaps = r.IndexFiles, r.IndexBytes, r.Entries, r.Snapshots
 }
 
 func (s *statsJSON) add(m *snapshot.Manifest) {
@@ -91,6 +118,8 @@ func (a *app) runStats(ctx context.Context, f *snapshotsFlags, args []string) (e
 	for _, m := range list {
 		s.add(m)
 	}
+	counts, countErr := r.Stats(ctx)
+	s.addStored(counts)
 	if s.Stored, err = storedObjects(ctx, r.store); err != nil {
 		return err
 	}
@@ -98,7 +127,7 @@ func (a *app) runStats(ctx context.Context, f *snapshotsFlags, args []string) (e
 		s.StoredSize += k.Bytes
 	}
 	a.printStats(&s)
-	return unread
+	return errors.Join(unread, countErr)
 }
 
 func (a *app) printStats(s *statsJSON) {
@@ -111,7 +140,11 @@ func (a *app) printStats(s *statsJSON) {
 	fmt.Fprintf(w, "  files in them\t%d\n", s.Files)
 	fmt.Fprintf(w, "  their size\t%s\t(%s of holes found when read)\n", bytesText(s.Size), bytesText(s.Holes))
 	fmt.Fprintf(w, "  new when made\t%s\t(%d chunks)\n", bytesText(s.Added), s.Chunks)
-	fmt.Fprintf(w, "Repository\t%s\n", bytesText(s.StoredSize))
+	fmt.Fprintf(w, "Chunks\t\n")
+	for _, c := range s.Classes {
+		fmt.Fprintf(w, "  %s\t%s\t(%d, stored in %d packs of %s)\n", c.Class, bytesText(c.Size), c.Chunks, c.Packs, bytesText(c.Stored))
+	}
+	fmt.Fprintf(w, "Repository\t%s\t(%d snapshots, %d ledger entries, %d index files)\n", bytesText(s.StoredSize), s.AllSnaps, s.Entries, s.IndexFiles)
 	for _, kind := range slices.Sorted(maps.Keys(s.Stored)) {
 		fmt.Fprintf(w, "  %s\t%s\t(%d objects)\n", kind, bytesText(s.Stored[kind].Bytes), s.Stored[kind].Objects)
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
 	"github.com/holdfast-backup/holdfast/snapshot/source"
 )
 
@@ -225,4 +229,16 @@ func TestSubset(t *testing.T) {
 	s, err = parseSubset("10G")
 	require.NoError(t, err)
 	require.EqualValues(t, 10<<30, s.bytes)
+}
+
+// TestVoidEntriesAreNotes: neither faults nor unseen.
+func TestVoidEntriesAreNotes(t *testing.T) {
+	list := []ledger.VoidEntry{{N: 12, Type: ledger.TypeForget, Actor: crypto.ActorID{0xab}, Why: "a writer may not write FORGET here"}}
+	var out, notes bytes.Buffer
+	a := &app{out: &output{out: bufio.NewWriter(&out), errOut: &notes}}
+	a.printVoid(list)
+	require.Equal(t, "holdfast: note: ledger entry 12 is void, and changes nothing: FORGET by actor ab000000000000000000000000000000: a writer may not write FORGET here\n", notes.String())
+	a.out.json = true
+	a.printVoid(list)
+	require.JSONEq(t, `{"message_type":"void_entry","number":12,"type":"FORGET","actor":"ab000000000000000000000000000000","reason":"a writer may not write FORGET here"}`, out.String())
 }
