@@ -47,7 +47,7 @@ var stated = map[string]cost{
 	"list":                              {Allocations: 36, AllocatedBytes: 4208},
 	"restore":                           {Allocations: 1550, AllocatedBytes: 11716712, WrittenBytes: 33554432, Gets: 29, GetBytes: 14506425},
 	"restore in place, nothing differs": {Allocations: 241, AllocatedBytes: 1467272},
-	"check of every byte":               {Allocations: 2153, AllocatedBytes: 35844440, Gets: 29, GetBytes: 15358186, Stats: 20, Lists: 2},
+	"check of every byte":               {Allocations: 2091, AllocatedBytes: 23142896, Gets: 30, GetBytes: 15426177, Stats: 27, Lists: 2}, // the ledger is read once more after the listing
 }
 
 // slack is how far above what is stated a cost may lie: chunks are cut by a secret that differs from run to run, and so does, a little, all
