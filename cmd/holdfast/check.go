@@ -141,7 +141,7 @@ func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.printCheck(report, faults+n)
+	return a.printCheck(report, faults+n, part != nil)
 }
 
 // printVoid tells of the entries of the ledger that changed nothing.
@@ -208,13 +208,13 @@ type checkSummary struct {
 	UnreferencedBytes uint64 `json:"unreferenced_bytes"`
 }
 
-func (a *app) printCheck(c *repo.CheckReport, faults int) error {
+func (a *app) printCheck(c *repo.CheckReport, faults int, read bool) error {
 	if a.out.json {
 		a.out.object(checkSummary{"summary", faults, c.Entries, len(c.Void), c.Snapshots, c.IndexFiles, c.Packs, c.Nodes, c.PacksRead, c.BytesRead, c.Unreferenced, c.UnreferencedBytes})
 	} else {
 		a.out.infof("verified %d ledger entries, %d snapshots, %d index files, %d packs, %d nodes of reference trees\n", c.Entries, c.Snapshots, c.IndexFiles, c.Packs, c.Nodes)
-		if c.PacksRead > 0 {
-			a.out.infof("read %d packs, %s\n", c.PacksRead, bytesText(c.BytesRead))
+		if read {
+			a.out.infof("read %s, %s\n", count(int64(c.PacksRead), "pack"), bytesText(c.BytesRead))
 		}
 		if c.Unreferenced > 0 {
 			a.out.infof("%s (%s) are of no use any more, left over from work that was given up; that is no damage\n",

@@ -54,7 +54,7 @@ func keyNames(ctx context.Context, r *openRepo) []string {
 var flagValues = map[string][]string{
 	"chunker":     {"auto", "aligned", "gear", "rabin", "fixed"},
 	"cipher":      {"aes-256-gcm", "xchacha20-poly1305"},
-	"compression": {"fastest", "default", "better", "best", "off"},
+	"compression": {"off", "s2", "fastest", "default", "better", "best"},
 	"group-by":    {"host", "paths", "tags"},
 	"overwrite":   {"always", "if-changed", "if-newer", "never"},
 	"role":        {"admin", "writer", "reader", "collector"},

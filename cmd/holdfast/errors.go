@@ -78,7 +78,9 @@ var kinds = []struct {
 	{is(repo.ErrSessionEnded), exitFailed, "run it again: what was uploaded is used"},
 	{is(repo.ErrAmbiguous), exitFailed, ""},
 	{is(snapshot.ErrNothing), exitFailed, ""},
+	{is(snapshot.ErrNotFile), exitFailed, "'holdfast ls' lists the paths; 'holdfast restore --target' gets folders"},
 	{isInUse, exitFailed, "stop what uses it or take a snapshot of the volume; --allow-in-use reads it nevertheless"},
+	{is(syscall.EBUSY), exitFailed, "unmount it, or stop what uses it; restore --to-file --allow-in-use writes to it nevertheless"},
 	{is(syscall.ENOSPC), exitFailed, "the disk is full: make room and run it again"},
 }
 

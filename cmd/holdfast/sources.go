@@ -126,7 +126,7 @@ func (a *app) findSources(ctx context.Context, f *backupFlags, args []string) (*
 	if err != nil {
 		return nil, err
 	}
-	c := &collector{app: a, tree: tree, light: light, filter: filter, allowInUse: f.allowInUse}
+	c := &collector{app: a, tree: tree, light: light, filter: filter, allowInUse: f.allowInUse, oneFileSystem: o.OneFileSystem}
 	if err := c.collect(ctx, paths); err != nil {
 		return nil, errors.Join(err, c.set.close())
 	}
@@ -215,8 +215,10 @@ type collector struct {
 	light      *source.Tree
 	filter     *source.Filter
 	allowInUse bool
-	set        sourceSet
-	found      int // items that are there
+
+	oneFileSystem bool
+	set           sourceSet
+	found         int // items that are there
 }
 
 // collect looks at each path. A missing one stays an item, and a refused one too, so that the snapshot is marked incomplete; if all are, that is
@@ -270,10 +272,28 @@ func (c *collector) path(ctx context.Context, p string) error {
 			return c.disk(ctx, p, e, false)
 		}
 	}
+	c.noteRepository(ctx, p, e)
 	c.found++
 	c.set.items = append(c.set.items, snapshot.Files(c.tree, place))
 	c.set.light = append(c.set.light, snapshot.Files(c.light, place))
 	return nil
+}
+
+// noteRepository warns when the repository lies in a folder that is backed up: each backup would hold the ones before it.
+func (c *collector) noteRepository(ctx context.Context, p string, e *source.Entry) {
+	repo, err := c.app.repoPath()
+	if err != nil {
+		return
+	}
+	rel, err := filepath.Rel(p, repo)
+	if err != nil || !filepath.IsLocal(rel) {
+		return
+	}
+	inner, err := c.light.Lstat(ctx, repo)
+	if err != nil || !c.filter.Keep(repo, inner) || c.oneFileSystem && inner.Device != e.Device {
+		return
+	}
+	c.app.out.note("the repository is backed up into itself, and grows by its own size each time: leave it out with --exclude %s", repo)
 }
 
 // isImage reports whether a regular file holds a disk. One that cannot be read is none: the backup will say so.

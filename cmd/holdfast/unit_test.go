@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -48,6 +49,9 @@ func TestVerbs(t *testing.T) {
 		require.Contains(t, cmd.Example, "holdfast ", cmd.CommandPath())
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			require.NotEmpty(t, f.Usage, f.Name)
+			for _, v := range flagValues[f.Name] {
+				require.Contains(t, f.Usage, v, "--%s of %s", f.Name, cmd.CommandPath())
+			}
 			value := f.NoOptDefVal == ""
 			if was, ok := takesValue[f.Name]; ok {
 				require.Equal(t, was, value, "--%s of %s", f.Name, cmd.CommandPath())
@@ -198,6 +202,7 @@ func TestExplain(t *testing.T) {
 		{errIncomplete, exitIncomplete},
 		{&source.InUseError{Path: "/dev/x", Why: "mounted"}, exitFailed},
 		{syscall.ENOSPC, exitFailed},
+		{&fs.PathError{Op: "open", Path: "/dev/x", Err: syscall.EBUSY}, exitFailed},
 		{&stoppedError{"x"}, exitInterrupted},
 	} {
 		f := explain(t.Context(), c.err)
