@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -197,6 +198,7 @@ func (a *app) runPasswordCommand(ctx context.Context, command string) ([]byte, e
 	cmd.Stdin, cmd.Stderr = a.stdin, os.Stderr
 	out := &capped{max: maxSecret}
 	cmd.Stdout = out
+	cmd.WaitDelay = time.Second // its children may outlive it
 	err = cmd.Run()
 	if out.full {
 		err = fmt.Errorf("its output is larger than %d KiB", maxSecret>>10)

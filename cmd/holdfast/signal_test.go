@@ -127,6 +127,28 @@ func TestSecondInterruptKills(t *testing.T) {
 	}
 }
 
+// TestInterruptedPasswordCommand interrupts a password command whose child goes on: it is not waited for.
+func TestInterruptedPasswordCommand(t *testing.T) {
+	t.Parallel()
+	dir := newDir(t)
+	cmd, _, stderr := holdfast(t, dir, "snapshots", "--password-command", `sh -c "exec 2>&1; echo $$ >`+filepath.Join(dir, "pid")+`; sleep 30; true"`)
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool {
+		b, err := os.ReadFile(filepath.Join(dir, "pid"))
+		return err == nil && len(b) > 0
+	}, 20*time.Second, 10*time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		require.NoError(t, cmd.Process.Kill())
+		t.Fatal("it did not stop")
+	}
+	require.Equal(t, exitInterrupted, cmd.ProcessState.ExitCode(), stderr)
+}
+
 // TestSlowBackupTellsProgress looks at the status lines of a backup that takes a while.
 func TestSlowBackupTellsProgress(t *testing.T) {
 	t.Parallel()
