@@ -51,7 +51,8 @@ type checker struct {
 
 	mu     sync.Mutex
 	report CheckReport
-	live   keySet              // objects that belong to the repository, but for ledger entries
+	live   keySet              // objects that belong to the repository, but for packs and ledger entries
+	packs  map[[16]byte]uint32 // by keyOf: sizes of packs that the index names and that were not found yet
 	lost   map[index.Name]bool // index files that cannot be read
 	start  uint64              // how many entries the ledger had when the check began
 	total  uint64              // bytes of packs to read
@@ -67,7 +68,7 @@ type checker struct {
 //
 // Faults are in the report; the error says that the check itself could not go on.
 func (r *Repository) Check(ctx context.Context, opts *CheckOptions) (*CheckReport, error) {
-	c := &checker{repo: r, live: keySet{}, lost: map[index.Name]bool{}}
+	c := &checker{repo: r, live: keySet{}, packs: map[[16]byte]uint32{}, lost: map[index.Name]bool{}}
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -160,35 +161,94 @@ func (c *checker) snapshots(ctx context.Context) error {
 	return nil
 }
 
-// indexFiles reads each live index file and looks for every pack it names.
+// indexFiles reads each live index file and notes the packs that it names.
 func (c *checker) indexFiles(ctx context.Context) error {
+	return c.eachIndexFile(ctx, func(f ledger.IndexFile, packs []index.Pack, err error) error {
+		c.live.add(fileName(f).FileKey())
+		if err != nil {
+			c.lost[fileName(f)] = true
+			return c.fault(err)
+		}
+		c.report.IndexFiles++
+		for i := range packs {
+			c.expect(&packs[i])
+		}
+		return nil
+	})
+}
+
+// eachIndexFile calls do with the inventory of each live index file that is not known to be lost, or with why it cannot be read.
+func (c *checker) eachIndexFile(ctx context.Context, do func(ledger.IndexFile, []index.Pack, error) error) error {
 	var files []ledger.IndexFile
 	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
 	for _, f := range files {
-		c.live.add(fileName(f).FileKey())
-		packs, err := c.repo.inventory(ctx, f)
-		if err != nil {
-			c.lost[fileName(f)] = true
-			if err := c.fault(err); err != nil {
-				return err
-			}
+		if c.lost[fileName(f)] {
 			continue
 		}
-		c.report.IndexFiles++
-		if err := c.stat(ctx, packs); err != nil {
+		packs, err := c.repo.inventory(ctx, f)
+		if err := do(f, packs, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// stat looks for packs, several at a time.
+// expect notes a pack to be found when all objects are listed.
+func (c *checker) expect(p *index.Pack) {
+	k := keyOf(p.PackKey())
+	if _, again := c.packs[k]; again {
+		return // another index file lists it, too
+	}
+	c.packs[k] = p.Size
+	if c.opts.ReadData.has(p) {
+		c.total += uint64(p.Size)
+	}
+}
+
+// listed compares a listed pack with what the index says of it, and reports whether the index names it.
+func (c *checker) listed(info backend.Info) (named bool, err error) {
+	k := keyOf(info.Key)
+	size, named := c.packs[k]
+	if !named {
+		return false, nil
+	}
+	delete(c.packs, k)
+	return true, c.sized(info, size)
+}
+
+// sized counts a pack that is there, or notes that its size is wrong.
+func (c *checker) sized(info backend.Info, size uint32) error {
+	if info.Size != int64(size) {
+		return c.fault(&CorruptError{Key: info.Key, Offset: -1, Err: fmt.Errorf("it has %d bytes, the index says %d", info.Size, size)})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Packs++
+	return nil
+}
+
+// unlisted looks for the packs that the listing did not have, one by one: they are lost, or the listing was not whole.
+func (c *checker) unlisted(ctx context.Context) error {
+	if len(c.packs) == 0 {
+		return nil
+	}
+	return c.eachIndexFile(ctx, func(_ ledger.IndexFile, packs []index.Pack, err error) error {
+		if err != nil {
+			return c.fault(err)
+		}
+		return c.stat(ctx, packs)
+	})
+}
+
+// stat looks for those of the packs that were not listed, several at a time.
 func (c *checker) stat(ctx context.Context, packs []index.Pack) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for i := range packs {
 		p := &packs[i]
-		if c.live.add(p.PackKey()) { // else another index file lists it, too
+		k := keyOf(p.PackKey())
+		if _, wanted := c.packs[k]; wanted {
+			delete(c.packs, k)
 			g.Go(func() error { return c.statPack(ctx, p) })
 		}
 	}
@@ -197,17 +257,8 @@ func (c *checker) stat(ctx context.Context, packs []index.Pack) error {
 
 func (c *checker) statPack(ctx context.Context, p *index.Pack) error {
 	info, err := c.repo.store.Stat(ctx, p.PackKey())
-	if err == nil && info.Size != int64(p.Size) {
-		err = &CorruptError{Key: p.PackKey(), Offset: -1, Err: fmt.Errorf("it has %d bytes, the index says %d", info.Size, p.Size)}
-	}
 	if err != nil {
 		return c.fault(missing(p.PackKey(), err))
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.report.Packs++
-	if c.opts.ReadData.has(p) {
-		c.total += uint64(p.Size)
-	}
-	return nil
+	return c.sized(info, p.Size)
 }

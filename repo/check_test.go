@@ -249,6 +249,34 @@ func TestSessionsBesideACheck(t *testing.T) {
 	require.Zero(t, report.Unreferenced)
 }
 
+// TestListingIsNotBelieved: a pack that a listing leaves out is looked for, and a listing that fails is a fault but no end.
+func TestListingIsNotBelieved(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	require.NoError(t, initRepo(t, store, key).Close())
+	f, err := fault.New(store, &fault.Options{Seed: 3})
+	require.NoError(t, err)
+	r := openRepo(t, f, key)
+	_, err = backup(t.Context(), r, crashChunks()[:20])
+	require.NoError(t, err)
+	whole := check(t, r)
+	require.NotZero(t, whole.Packs)
+	for _, kind := range []fault.Kind{fault.Short, fault.Break, fault.Before} {
+		require.NoError(t, f.Add(fault.Rule{Ops: []backend.Op{backend.OpList}, After: 1, Kind: kind})) // the first lists key slots
+		report := check(t, r)
+		require.Equal(t, whole.Packs, report.Packs)
+		require.Equal(t, kind != fault.Short, len(report.Errors) > 0)
+		require.Zero(t, report.Unreferenced)
+		f.Clear()
+	}
+	lost := objectsBelow(t, store, "packs/")[0]
+	require.NoError(t, store.Delete(t.Context(), lost))
+	report := check(t, r)
+	require.Equal(t, whole.Packs-1, report.Packs)
+	var corrupt *repo.CorruptError
+	require.ErrorAs(t, report.Errors[0], &corrupt)
+	require.Equal(t, lost, corrupt.Key)
+}
+
 // TestFaultsAreBounded: a lost index file of many chunks is told of once, the chunks up to a bound, and the rest is counted.
 func TestFaultsAreBounded(t *testing.T) {
 	store, key := mem.New(nil), keyFile(t)

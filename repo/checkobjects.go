@@ -72,19 +72,20 @@ func (m *remains) add(info backend.Info) {
 	m.other.add(one)
 }
 
-// objects lists the store and counts what is of no use to anybody. A session that is open, or was when the check began, may need all that
+// objects lists the store, looks for the packs that the index names, and counts what is of no use to anybody. A session that is open, or was when the check began, may need all that
 // lies in its folders and in those of sessions that it adopted; the progress records of one that was committed are its own.
 func (c *checker) objects(ctx context.Context) error {
 	m := remains{
 		records: map[ledger.SessionID]amount{}, stored: map[ledger.SessionID]amount{}, entries: map[uint64]amount{}, snapshots: map[ID]amount{},
 	}
-	for info, err := range c.repo.store.List(ctx, "") {
-		if err != nil {
-			return c.fault(fmt.Errorf("listing objects: %w", err))
+	listErr := c.list(ctx, &m)
+	if listErr != nil {
+		if err := c.fault(listErr); err != nil {
+			return err
 		}
-		if !c.live.has(info.Key) {
-			m.add(info)
-		}
+	}
+	if err := c.unlisted(ctx); err != nil || listErr != nil {
+		return err
 	}
 	// What others stored since the check began was preceded by entries of the ledger.
 	if err := c.repo.chain.advance(ctx); err != nil {
@@ -104,6 +105,23 @@ func (c *checker) objects(ctx context.Context) error {
 	}
 	c.repo.chain.view(func(st *ledger.State) { useless.add(m.useless(st, c.start, writers)) })
 	c.report.Unreferenced, c.report.UnreferencedBytes = useless.objects, useless.bytes
+	return nil
+}
+
+// list lists the store once: packs are compared with the index, and what nothing names remains.
+func (c *checker) list(ctx context.Context, m *remains) error {
+	for info, err := range c.repo.store.List(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("listing objects: %w", err)
+		}
+		named, err := c.listed(info)
+		if err != nil {
+			return err
+		}
+		if !named && !c.live.has(info.Key) {
+			m.add(info)
+		}
+	}
 	return nil
 }
 

@@ -39,20 +39,24 @@ func (s *Session) NewWriter(c Class) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := s.repo.config.maxChunk()
 	w := &Writer{session: s, packer: p, hasher: hasher}
 	w.sealer = pack.Sealer{Suite: s.repo.config.Suite, Domain: s.repo.ring.Domain(), Class: c}
-	if w.compressor, err = pack.NewCompressor(s.compression, size); err != nil {
+	if w.compressor, err = pack.NewCompressor(s.compression, s.repo.config.maxChunk()); err != nil {
 		return nil, err
 	}
 	if w.decompressor, err = pack.NewDecompressor(); err != nil {
 		return nil, err
 	}
+	return w, nil
+}
+
+// makeRoom makes the memory that the writer needs for good, once it has met a new chunk: many never do.
+func (w *Writer) makeRoom() {
+	size := w.session.repo.config.maxChunk()
 	w.plain = make([]byte, 0, size)
 	w.stored = make([]byte, 0, size+pack.CompressSlack)
 	w.sealed = make([]byte, 0, size+crypto.TagSize)
 	w.opened = make([]byte, 0, size)
-	return w, nil
 }
 
 // Save stores a chunk unless it is known, and returns its id. known tells that nothing was added. The chunk must have 1 byte to
@@ -72,6 +76,9 @@ func (w *Writer) Save(ctx context.Context, chunk []byte) (id ID, known bool, err
 		if err := w.Flush(ctx); err != nil {
 			return ID{}, false, err
 		}
+	}
+	if w.plain == nil {
+		w.makeRoom()
 	}
 	w.plain = append(w.plain, chunk...)
 	w.chunks = append(w.chunks, pack.Chunk{ID: id, Length: uint32(len(chunk))})
