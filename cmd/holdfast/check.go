@@ -212,7 +212,8 @@ func (a *app) printCheck(c *repo.CheckReport, faults int, read bool) error {
 	if a.out.json {
 		a.out.object(checkSummary{"summary", faults, c.Entries, len(c.Void), c.Snapshots, c.IndexFiles, c.Packs, c.Nodes, c.PacksRead, c.BytesRead, c.Unreferenced, c.UnreferencedBytes})
 	} else {
-		a.out.infof("verified %d ledger entries, %d snapshots, %d index files, %d packs, %d nodes of reference trees\n", c.Entries, c.Snapshots, c.IndexFiles, c.Packs, c.Nodes)
+		a.out.infof("verified %d ledger entries, %s, %s, %s, %s of reference trees\n", c.Entries, count(int64(c.Snapshots), "snapshot"),
+			count(int64(c.IndexFiles), "index file"), count(int64(c.Packs), "pack"), count(int64(c.Nodes), "node"))
 		if read {
 			a.out.infof("read %s, %s\n", count(int64(c.PacksRead), "pack"), bytesText(c.BytesRead))
 		}

@@ -63,13 +63,6 @@ func (f *findFlags) options(patterns []string) (*snapshot.SearchOptions, error) 
 	return o, nil
 }
 
-// matchesJSON is what find found in one snapshot.
-type matchesJSON struct {
-	Matches  []nodeJSON `json:"matches"`
-	Hits     int        `json:"hits"`
-	Snapshot string     `json:"snapshot"`
-}
-
 func (a *app) runFind(ctx context.Context, f *findFlags, patterns []string) (err error) {
 	o, err := f.options(patterns)
 	if err != nil {
@@ -106,7 +99,12 @@ func (a *app) runFind(ctx context.Context, f *findFlags, patterns []string) (err
 
 // findIn searches one snapshot, and returns how many folders could not be read.
 func (a *app) findIn(ctx context.Context, r *openRepo, m *snapshot.Manifest, o *snapshot.SearchOptions, long bool, arr *array) (faults int, err error) {
-	found := matchesJSON{Matches: []nodeJSON{}, Snapshot: m.ID.String()}
+	hits := 0
+	defer func() {
+		if arr != nil && hits > 0 {
+			a.out.printf(`],"hits":%d,"snapshot":"%s"}`, hits, m.ID)
+		}
+	}()
 	for hit, err := range snapshot.Search(ctx, r.Repository, m, o) {
 		switch {
 		case ctx.Err() != nil:
@@ -116,18 +114,26 @@ func (a *app) findIn(ctx context.Context, r *openRepo, m *snapshot.Manifest, o *
 			a.out.fault("find", hit.Path, fmt.Errorf("snapshot %s: %w", m.ShortID(), err))
 			continue
 		}
-		found.Hits++
-		if arr != nil {
-			found.Matches = append(found.Matches, newNodeJSON(hit.Path, hit.Node))
-			continue
-		}
-		if found.Hits == 1 {
+		hits++
+		a.printHit(m, &hit, hits == 1, long, arr)
+	}
+	return faults, nil
+}
+
+// printHit prints an entry: under a title, or as part of an object that holds all those of a snapshot.
+func (a *app) printHit(m *snapshot.Manifest, hit *snapshot.Found, first, long bool, arr *array) {
+	if arr == nil {
+		if first {
 			a.out.infof("snapshot %s of %s:\n", m.ShortID(), localTime(m.Time))
 		}
 		a.printNode(hit.Path, hit.Node, long)
+		return
 	}
-	if arr != nil && found.Hits > 0 {
-		arr.add(found)
+	if first {
+		arr.next()
+		a.out.printf(`{"matches":[`)
+	} else {
+		a.out.printf(",")
 	}
-	return faults, nil
+	a.out.value(newNodeJSON(hit.Path, hit.Node))
 }

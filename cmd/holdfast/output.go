@@ -84,6 +84,17 @@ func (o *output) object(v any) {
 	o.keep(err)
 }
 
+// value prints a JSON value as part of a larger one.
+func (o *output) value(v any) {
+	b, err := marshal(v)
+	if err == nil {
+		_, err = o.Write(b)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keep(err)
+}
+
 func marshal(v any) ([]byte, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -98,19 +109,19 @@ type array struct {
 	n int
 }
 
-func (a *array) add(v any) {
-	b, err := marshal(v)
+// next begins an element.
+func (a *array) next() {
 	sep := "[\n"
 	if a.n > 0 {
 		sep = ",\n"
 	}
 	a.n++
-	a.o.mu.Lock()
-	defer a.o.mu.Unlock()
-	if err == nil {
-		_, err = fmt.Fprintf(a.o.out, "%s%s", sep, b)
-	}
-	a.o.keep(err)
+	a.o.printf("%s", sep)
+}
+
+func (a *array) add(v any) {
+	a.next()
+	a.o.value(v)
 }
 
 func (a *array) end() {

@@ -142,11 +142,12 @@ func (a *app) printStats(s *statsJSON) {
 	fmt.Fprintf(w, "  new when made\t%s\t(%d chunks)\n", bytesText(s.Added), s.Chunks)
 	fmt.Fprintf(w, "Chunks\t\n")
 	for _, c := range s.Classes {
-		fmt.Fprintf(w, "  %s\t%s\t(%d, stored in %d packs of %s)\n", c.Class, bytesText(c.Size), c.Chunks, c.Packs, bytesText(c.Stored))
+		fmt.Fprintf(w, "  %s\t%s\t(%s, stored in %s of %s)\n", c.Class, bytesText(c.Size), count(int64(c.Chunks), "chunk"), count(int64(c.Packs), "pack"), bytesText(c.Stored))
 	}
-	fmt.Fprintf(w, "Repository\t%s\t(%d snapshots, %d ledger entries, %d index files)\n", bytesText(s.StoredSize), s.AllSnaps, s.Entries, s.IndexFiles)
+	fmt.Fprintf(w, "Repository\t%s\t(%s, %d ledger entries, %s)\n", bytesText(s.StoredSize), count(int64(s.AllSnaps), "snapshot"), s.Entries,
+		count(int64(s.IndexFiles), "index file"))
 	for _, kind := range slices.Sorted(maps.Keys(s.Stored)) {
-		fmt.Fprintf(w, "  %s\t%s\t(%d objects)\n", kind, bytesText(s.Stored[kind].Bytes), s.Stored[kind].Objects)
+		fmt.Fprintf(w, "  %s\t%s\t(%s)\n", kind, bytesText(s.Stored[kind].Bytes), count(int64(s.Stored[kind].Objects), "object"))
 	}
 	if s.StoredSize > 0 {
 		fmt.Fprintf(w, "Size of the snapshots / repository\t%.1f\n", float64(s.Size)/float64(s.StoredSize))
