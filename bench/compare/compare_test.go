@@ -179,6 +179,25 @@ func TestSameBytes(t *testing.T) {
 	require.Error(t, sameBytes(a, b))
 }
 
+func TestSampleOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sparse")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	for i := range 64 { // 4 MiB of data, each 64 KiB apart from the next
+		_, err = f.WriteAt(bytes.Repeat([]byte{byte(i + 1)}, 64<<10), int64(i)*(256<<10))
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Close())
+	units, err := sampleOf(path, 2*unit)
+	require.NoError(t, err)
+	require.Len(t, units, 2)
+	for i, u := range units {
+		require.Len(t, u, unit)
+		require.NotContains(t, string(u), "\x00", "a hole is no data")
+		require.Equal(t, byte(32*i+1), u[0])
+	}
+}
+
 // TestCompare measures a corpus of few MiB with Holdfast and what is there beside it.
 func TestCompare(t *testing.T) {
 	dir := t.TempDir()

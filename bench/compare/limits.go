@@ -8,6 +8,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -123,32 +124,46 @@ func sealing(piece []byte) func() int {
 	}
 }
 
-// sampleOf returns about n bytes of a file's data, in units from all over it.
+// sampleOf returns about n bytes of a file's data, in units from all over it. What lies before and behind a hole is put together.
 func sampleOf(path string, n int64) ([][]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var places []int64
+	var ranges [][2]int64
+	total := int64(0)
 	for r, err := range dataRanges(f) {
 		if err != nil {
 			return nil, err
 		}
-		for off := r[0]; off < r[1]; off += unit {
-			places = append(places, off)
-		}
+		ranges, total = append(ranges, r), total+r[1]-r[0]
 	}
 	var out [][]byte
-	for i, step := 0, max(1, len(places)*unit/int(n)); i < len(places); i += step {
-		p := make([]byte, unit)
-		got, err := f.ReadAt(p, places[i])
-		if got == 0 && err != nil {
+	for pos, stride := int64(0), max(unit, total/max(1, n/unit)); pos < total; pos += stride {
+		p := make([]byte, min(unit, total-pos))
+		if err := readData(f, ranges, pos, p); err != nil {
 			return nil, err
 		}
-		out = append(out, p[:got])
+		out = append(out, p)
 	}
 	return out, nil
+}
+
+// readData fills p with the data of ranges, as if there were no holes between them, from pos of it.
+func readData(f io.ReaderAt, ranges [][2]int64, pos int64, p []byte) error {
+	for _, r := range ranges {
+		length := r[1] - r[0]
+		if pos < length && len(p) > 0 {
+			n := min(int64(len(p)), length-pos)
+			if _, err := f.ReadAt(p[:n], r[0]+pos); err != nil {
+				return err
+			}
+			p, pos = p[n:], length
+		}
+		pos -= length
+	}
+	return nil
 }
 
 func (g gauge) zstd(data [][]byte) (c codec, err error) {

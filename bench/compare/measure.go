@@ -93,9 +93,10 @@ func measure(ctx context.Context, cfg config, stderr io.Writer) (rep *report, er
 		return nil, fmt.Errorf("making the work folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	commit := ""
 	if cfg.holdfast == "" {
 		cfg.holdfast = filepath.Join(work, "holdfast")
-		if err := buildHoldfast(ctx, cfg.holdfast); err != nil {
+		if commit, err = buildHoldfast(ctx, cfg.holdfast); err != nil {
 			return nil, err
 		}
 	}
@@ -103,6 +104,7 @@ func measure(ctx context.Context, cfg config, stderr io.Writer) (rep *report, er
 	if err != nil {
 		return nil, err
 	}
+	peers[0].Version += commit
 	b := &bench{corpus: c, peers: peers, work: work, log: stderr, rep: &report{Time: time.Now().UTC(), Machine: thisMachine(), Corpus: c.Files, Peers: peers}}
 	if b.rep.Limits, err = (gauge{cfg.gauge}).limits(ctx, c, work); err != nil {
 		return nil, err

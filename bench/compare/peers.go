@@ -124,12 +124,16 @@ func (p *peer) environment(at place) []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + at.home(), "LC_ALL=C.UTF-8", "TMPDIR=" + at.dir}, p.env(at)...)
 }
 
-// buildHoldfast builds the command from the sources around the working directory.
-func buildHoldfast(ctx context.Context, to string) error {
+// buildHoldfast builds the command from the sources around the working directory, and returns which commit they are of, if git can tell.
+func buildHoldfast(ctx context.Context, to string) (commit string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", to, "github.com/holdfast-backup/holdfast/cmd/holdfast")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building holdfast: %w\n%s", err, out)
+		return "", fmt.Errorf("building holdfast: %w\n%s", err, out)
 	}
-	return nil
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=10").Output()
+	if err != nil {
+		return "", nil // sources without their history
+	}
+	return ", " + strings.TrimSpace(string(out)), nil
 }

@@ -78,11 +78,16 @@ func (r *report) steps() []step {
 // us is the name of the program that the others are compared with.
 const us = "holdfast"
 
+// timeText shows short times finer than long ones.
 func timeText(s spread) string {
-	if s.least == s.most {
-		return fmt.Sprintf("%.2f", s.median)
+	digits := 2
+	if s.median < 0.1 {
+		digits = 3
 	}
-	return fmt.Sprintf("%.2f (%.2f-%.2f)", s.median, s.least, s.most)
+	if s.least == s.most {
+		return fmt.Sprintf("%.*f", digits, s.median)
+	}
+	return fmt.Sprintf("%.*f (%.*f-%.*f)", digits, s.median, digits, s.least, digits, s.most)
 }
 
 func megabytes(s spread) string { return fmt.Sprintf("%.1f", s.median/1e6) }

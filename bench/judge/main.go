@@ -70,7 +70,7 @@ func read(in io.Reader) ([]change, error) {
 		switch {
 		case strings.HasPrefix(row[0], "pkg: "):
 			pkg = strings.TrimPrefix(row[0], "pkg: ")
-		case len(row) > 1 && row[0] == "" && strings.HasSuffix(row[1], "/op"), len(row) > 1 && row[0] == "" && strings.HasSuffix(row[1], "/s"):
+		case len(row) > 2 && row[0] == "" && row[2] == "CI":
 			unit = row[1]
 		case unit == "sec/op" && len(row) >= 6 && row[0] != "" && row[0] != "geomean":
 			c, ok, err := parse(row)
