@@ -34,7 +34,7 @@ type panel struct {
 
 // chart draws Holdfast's share of each peer's time and of its stored bytes, for each step, as an SVG image that suits light and dark pages.
 func chart(r *report) []byte {
-	panels := []panel{{"time", seconds, labelWidth, false}, {"stored bytes", added, labelWidth + panelWidth + panelGap, true}}
+	panels := []panel{{"of the time", seconds, labelWidth, false}, {"of the stored bytes", added, labelWidth + panelWidth + panelGap, true}}
 	var body bytes.Buffer
 	y := float64(headHeight)
 	for _, st := range r.steps() {
@@ -55,7 +55,7 @@ func chart(r *report) []byte {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%.0f" viewBox="0 0 %d %.0f" role="img" font-family="system-ui,sans-serif" font-size="12">`+"\n",
 		chartWidth, y+8, chartWidth, y+8)
 	b.WriteString("<title>Holdfast's share of what other programs need</title>\n")
-	b.WriteString("<style>.t{fill:#24292f}.s{fill:#57606a;font-size:10px}.l{stroke:#8c959f;stroke-dasharray:3 3}" +
+	b.WriteString("<style>.t{fill:#24292f}.s{fill:#57606a;font-size:10px}.l{stroke:#8c959f;stroke-dasharray:3 3}.w{stroke:#8c959f}" +
 		"@media(prefers-color-scheme:dark){.t{fill:#e6edf3}.s{fill:#9da7b3}}</style>\n")
 	legend(&b, r)
 	for _, p := range panels {
@@ -71,8 +71,8 @@ func (p *panel) at(ratio float64) float64 { return p.left + min(ratio, scaleTo)/
 
 // frame draws the title and the line where a peer would be as good.
 func (p *panel) frame(b *bytes.Buffer, bottom float64) {
-	text(b, p.left, headHeight-10, "start", "t", "Holdfast's share of the "+p.title)
-	text(b, p.at(1), headHeight-10, "middle", "s", "as the peer")
+	text(b, p.left, headHeight-10, "start", "t", p.title)
+	text(b, p.at(1), headHeight-10, "middle", "s", "equal")
 	fmt.Fprintf(b, `<line class="l" x1="%.1f" y1="%d" x2="%.1f" y2="%.1f"/>`+"\n", p.at(1), headHeight-6, p.at(1), bottom)
 }
 
@@ -86,7 +86,7 @@ func (p *panel) bars(b *bytes.Buffer, r *report, st *step, y float64) float64 {
 		}
 		fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%d" fill="%s"/>`+"\n", p.left, y+height, p.at(s.median)-p.left, barHeight-2, colors[peer.Name])
 		if s.least != s.most {
-			fmt.Fprintf(b, `<line class="l" stroke-dasharray="none" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`+"\n", p.at(s.least), y+height+4.5, p.at(s.most), y+height+4.5)
+			fmt.Fprintf(b, `<line class="w" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`+"\n", p.at(s.least), y+height+4.5, p.at(s.most), y+height+4.5)
 		}
 		text(b, p.at(max(s.median, s.most))+4, y+height+8.5, "start", "s", fmt.Sprintf("%.2f", s.median))
 		height += barHeight
@@ -95,14 +95,15 @@ func (p *panel) bars(b *bytes.Buffer, r *report, st *step, y float64) float64 {
 }
 
 func legend(b *bytes.Buffer, r *report) {
+	text(b, labelWidth-10, 21, "end", "t", "Holdfast's share of what is needed by")
 	x := float64(labelWidth)
 	for _, peer := range r.Peers {
 		if peer.Name == us {
 			continue
 		}
 		fmt.Fprintf(b, `<rect x="%.1f" y="12" width="10" height="10" fill="%s"/>`+"\n", x, colors[peer.Name])
-		text(b, x+15, 21, "start", "t", "beside "+peer.Name)
-		x += 110
+		text(b, x+15, 21, "start", "t", peer.Name)
+		x += 90
 	}
 }
 

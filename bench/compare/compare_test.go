@@ -106,10 +106,10 @@ func TestGolden(t *testing.T) {
 func TestCommands(t *testing.T) {
 	var b strings.Builder
 	at := place{"/w"}
-	for _, d := range []driver{&holdfast{s2: true}, &restic{sparse: true}, kopia{}, borg{}, plakar{}, desync{}} {
+	for _, d := range []driver{&holdfast{s2: true, maps: true}, &restic{sparse: true}, kopia{}, borg{}, plakar{}, desync{}} {
 		fmt.Fprintf(&b, "%s\n  env %q\n", d.name(), d.env(at))
 		for _, s := range allSteps() {
-			t := task{job: s.job, source: "/src/" + s.as, label: s.label, target: "/out"}
+			t := task{job: s.job, source: "/src/" + s.as, label: s.label, target: "/out", clean: "/w/clean.json"}
 			if s.job == jobInPlace {
 				t.target = "/out/disk.img"
 			}
@@ -206,7 +206,7 @@ func TestCompare(t *testing.T) {
 	if _, err := exec.LookPath("restic"); err == nil {
 		peers = "restic" // the others take long to start
 	}
-	cfg, err := parseFlags([]string{"--corpus", tinyCorpus(t), "--work", dir, "--rounds", "1", "--steps", "in-place,check,list,pg-day0", "--peers", peers, "--json", filepath.Join(dir, "json"), "--svg", filepath.Join(dir, "svg")}, io.Discard)
+	cfg, err := parseFlags([]string{"--corpus", tinyCorpus(t), "--work", dir, "--rounds", "1", "--steps", "in-place,check,list,mapped,pg-day0", "--peers", peers, "--json", filepath.Join(dir, "json"), "--svg", filepath.Join(dir, "svg")}, io.Discard)
 	require.NoError(t, err)
 	cfg.gauge = time.Millisecond
 	require.NoError(t, compare(t.Context(), cfg, &stdout, &stderr), stderr.String())

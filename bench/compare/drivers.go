@@ -12,13 +12,14 @@ import (
 const password = "correct horse battery staple"
 
 // holdfast uses a key file, like a nightly job would.
-type holdfast struct{ s2 bool }
+type holdfast struct{ s2, maps bool }
 
 func (*holdfast) name() string      { return "holdfast" }
 func (*holdfast) version() []string { return []string{"version"} }
 
 func (h *holdfast) probe(help func(...string) string) {
-	h.s2 = strings.Contains(help("backup", "--help"), "s2")
+	text := help("backup", "--help")
+	h.s2, h.maps = strings.Contains(text, "s2"), strings.Contains(text, "--change-map")
 }
 
 func (*holdfast) env(p place) []string {
@@ -41,6 +42,10 @@ func (h *holdfast) commands(p place, t task) []process {
 		return run("backup", "-q", "--tag", t.label, "--stdin", "--stdin-filename", filepath.Base(t.source))
 	case jobReread:
 		return run("backup", "-q", "--force", "--tag", t.label, t.source)
+	case jobMapped:
+		if h.maps {
+			return run("backup", "-q", "--change-map", t.clean, "--tag", t.label, t.source)
+		}
 	case jobRestore:
 		return run("restore", "-q", "--tag", t.label, "latest:"+t.source, "--to-file", filepath.Join(t.target, filepath.Base(t.source)))
 	case jobInPlace:

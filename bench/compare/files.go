@@ -182,3 +182,12 @@ func sameBytes(want, got string) error {
 }
 
 func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// writeClean writes a change map as nbdinfo prints one of a dirty bitmap: of so many bytes, none changed.
+func writeClean(path string, size int64) error {
+	text := fmt.Sprintf(`[{"offset": 0, "length": %d, "type": 0, "description": "clean"}]`, size)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("writing a change map: %w", err)
+	}
+	return nil
+}

@@ -153,7 +153,7 @@ type turn struct {
 
 // run does a step if the program can, and records what it took.
 func (r *turn) run(ctx context.Context) error {
-	t := task{job: r.step.job, source: filepath.Join(r.dir, "src", r.step.as), label: r.step.label, target: filepath.Join(r.place.dir, "out")}
+	t := task{job: r.step.job, source: filepath.Join(r.dir, "src", r.step.as), label: r.step.label, target: filepath.Join(r.place.dir, "out"), clean: filepath.Join(r.place.dir, "clean.json")}
 	if t.job == jobInit {
 		if err := r.prepare(); err != nil {
 			return err
@@ -217,6 +217,11 @@ func (r *turn) ready(t *task) (err error) {
 			return err
 		}
 		_, err = warm(t.source)
+	case jobMapped:
+		if err := stage(r.corpus.path(r.step.file), t.source); err != nil {
+			return err
+		}
+		err = writeClean(t.clean, r.corpus.find(r.step.file).Size)
 	case jobRestore:
 		if err := os.MkdirAll(t.target, 0o700); err != nil {
 			return fmt.Errorf("making a folder to restore to: %w", err)

@@ -25,6 +25,7 @@ type task struct {
 	source string // path of the file that is backed up, was backed up, or is fed to standard input
 	label  string // of the snapshot that is made or restored
 	target string // folder to restore to; in place: the file to restore over
+	clean  string // a change map by which nothing changed since the last snapshot of the source
 }
 
 // process is one command to run.

@@ -13,6 +13,7 @@ const (
 	jobFast        // of a file, with the cheapest compression that the program has beside its default
 	jobStream      // of standard input
 	jobReread      // of a file that did not change, reading all of it
+	jobMapped      // of a file that did not change, by a change map that says so
 	jobRestore     // to a new file, sparse if the program can
 	jobInPlace     // to a file that is there, writing only what differs
 	jobCheck       // of every byte
@@ -41,6 +42,7 @@ func allSteps() []step {
 		{"vm-day0", "VM disk, first backup", "vm", jobBackup, day0, "disk.img", "day0", "init"},
 		{"vm-day1", "VM disk a day later", "vm", jobBackup, day1, "disk.img", "day1", "vm-day0"},
 		{"reread", "unchanged, read again", "vm", jobReread, day1, "disk.img", "reread", "vm-day1"},
+		{"mapped", "unchanged, by a change map", "vm", jobMapped, day1, "disk.img", "mapped", "reread"},
 		{"vm2", "second VM, same files laid out anew", "vm", jobBackup, second, "second.img", "second", "vm-day1"},
 		{"restore", "restore day 1", "vm", jobRestore, day1, "disk.img", "day1", "vm-day1"},
 		{"in-place", "day 0 over day 1, in place", "vm", jobInPlace, day0, "disk.img", "day0", "restore"},
