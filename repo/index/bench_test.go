@@ -45,7 +45,7 @@ func bigSet(b *testing.B, n, runs int) (*Set, []crypto.ID) {
 			}
 		}
 		files = append(files, randomName(r))
-		run, err := s.place.fromPacks(files[len(files)-1], f.Packs)
+		run, err := s.place.fromFiles([]NamedFile{{files[len(files)-1], f}})
 		require.NoError(b, err)
 		small = append(small, run)
 		parts = append(parts, &input{run: run, keep: func(packRecord) bool { return true }})
@@ -127,7 +127,7 @@ func BenchmarkBuild(b *testing.B) {
 	b.SetBytes(320 * 90 * 16 * entrySize)
 	b.ReportAllocs()
 	for b.Loop() {
-		run, err := p.fromPacks(Name{}, f.Packs)
+		run, err := p.fromFiles([]NamedFile{{Name{}, f}})
 		require.NoError(b, err)
 		require.NoError(b, run.release())
 	}
@@ -147,7 +147,7 @@ func BenchmarkMerge(b *testing.B) {
 			f.Packs = append(f.Packs, fullPack(r, keys, 90))
 		}
 		files = append(files, randomName(r))
-		run, err := p.fromPacks(files[len(files)-1], f.Packs)
+		run, err := p.fromFiles([]NamedFile{{files[len(files)-1], f}})
 		require.NoError(b, err)
 		inputs = append(inputs, &input{run: run, keep: func(packRecord) bool { return true }})
 	}

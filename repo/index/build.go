@@ -96,36 +96,47 @@ func (p *place) open(path string) (*run, error) {
 	return openRun(f, path, p.repository, p.sum)
 }
 
-// fromPacks makes a run of the packs of one index file.
-func (p *place) fromPacks(file Name, packs []Pack) (*run, error) {
-	t := &tables{files: []Name{file}, keys: newKeyTable(), packs: make([]packRecord, 0, len(packs))}
+// fromFiles makes a run of the packs of index files.
+func (p *place) fromFiles(files []NamedFile) (*run, error) {
+	t := &tables{keys: newKeyTable()}
 	n := 0
-	for i := range packs {
-		n += packs[i].chunks()
+	for _, f := range files {
+		t.files = append(t.files, f.Name)
+		for i := range f.Packs {
+			n += f.Packs[i].chunks()
+		}
 	}
 	entries := make([]entry, 0, n)
 	var segs []segmentRecord
-	for i := range packs {
-		var rec packRecord
-		var more []segmentRecord
-		rec, more, entries = packs[i].records(uint32(i), entries)
-		rec.first, rec.file = uint32(len(segs)), 0
-		renumber(more, packs[i].Keys, t.keys)
-		segs = append(segs, more...)
-		t.packs = append(t.packs, rec)
+	for number, f := range files {
+		for i := range f.Packs {
+			var rec packRecord
+			var more []segmentRecord
+			before := len(entries)
+			rec, more, entries = f.Packs[i].records(0, entries)
+			rec.file = uint32(number)
+			for j := range entries[before:] {
+				entries[before+j].segment += uint32(len(segs))
+			}
+			segs = t.addPack(rec, segs, more, f.Packs[i].Keys)
+		}
 	}
 	return p.fromEntries(true, t, segs, entries)
 }
 
-// renumber turns places in the key table of a pack into numbers of keys in a run.
-func renumber(segs []segmentRecord, keys []crypto.KeyEntry, all *keyTable) {
+// addPack adds a pack as the next of a run, and its segments to segs, whose keys are places in the pack's key table.
+func (t *tables) addPack(rec packRecord, segs, more []segmentRecord, keys []crypto.KeyEntry) []segmentRecord {
 	numbers := make([]uint32, len(keys))
 	for i := range keys {
-		numbers[i] = uint32(all.add(&keys[i]))
+		numbers[i] = uint32(t.keys.add(&keys[i]))
 	}
-	for i := range segs {
-		segs[i].key = numbers[segs[i].key]
+	rec.first = uint32(len(segs))
+	for _, s := range more {
+		s.key, s.pack = numbers[s.key], uint32(len(t.packs))
+		segs = append(segs, s)
 	}
+	t.packs = append(t.packs, rec)
+	return segs
 }
 
 // fromEntries makes a run of chunks in any order, and of the segments of the packs in t.
@@ -188,15 +199,14 @@ func (p *place) fromMemory(g *generation) (*run, error) {
 	t := &tables{keys: newKeyTable()}
 	var segs []segmentRecord
 	for _, mp := range *g.packs.Load() {
-		rec := mp.packRecord
-		rec.first = uint32(len(segs))
-		segs = append(segs, mp.segs...)
-		renumber(segs[rec.first:], mp.keys, t.keys)
-		t.packs = append(t.packs, rec)
+		segs = t.addPack(mp.packRecord, segs, mp.segs, mp.keys)
 	}
 	entries := make([]entry, 0, g.chunks)
 	for i := range g.parts {
-		entries = append(entries, g.parts[i].entries...)
+		for _, e := range g.parts[i].entries {
+			e.segment += t.packs[e.pack].first
+			entries = append(entries, e)
+		}
 	}
 	r, err := p.fromEntries(false, t, segs, entries)
 	if err != nil {

@@ -4,8 +4,8 @@
 // Index files are encoded by Encode and read by Decode; Inventory names their packs without any secret.
 //
 // A Set answers lookups. It consists of runs, immutable sorted files in a cache folder, mapped into memory, and of what the running
-// session added. A run has 32 bytes for each chunk, sorted by id, with 4 bytes more for its segment and 1.2 for a filter that
-// answers most lookups of unknown ids without touching the rest; private memory is a few bits for each thousand chunks. Runs are
+// session added. A run has 26 bytes for each chunk, sorted by id, with 3.3 bytes more for its segment (of 16 chunks) and 1.2 for a filter that
+// answers most lookups of unknown ids without touching the rest; private memory is a copy of the filters that were used. Runs are
 // made from index files, merged as they become many, and rebuilt from the repository whenever one is lost or damaged.
 //
 // Runs keep the first 16 of the 32 bytes of an id. Ids are keyed hashes, so among 10^10 chunks two share these with a probability of 10^-19; a

@@ -27,7 +27,7 @@ func (e *RunError) Unwrap() error { return e.Err }
 
 const (
 	runMagic    = "HFXRUN"
-	runVersion  = 1
+	runVersion  = 2
 	maxShards   = 1 << 20
 	headerBytes = 6 + 2 + 16 + 8 + 8 + 5*4 + sections*16 + 32 + 32
 )

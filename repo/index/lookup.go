@@ -35,24 +35,27 @@ func (s *Set) Has(id crypto.ID) bool {
 	found := false
 	v.memory.parts[k].find(p, func(*entry) bool { found = true; return false })
 	for i := 0; i < len(v.runs) && !found; i++ {
-		found = v.runs[i].has(p)
+		found = v.runs[i].mayHave(p.hi) && v.runs[i].has(p)
 	}
 	return found
 }
 
-// has reports whether a live pack of the run has a chunk of that prefix.
+// has reports whether a live pack of the run has a chunk of that prefix. The filter was asked.
 func (r *run) has(p prefix) bool {
-	n, maybe, err := r.seek(p)
-	if err != nil || !maybe {
+	n, err := r.seek(p)
+	if err != nil {
 		return false
 	}
-	live := *r.live.Load()
+	live := r.live.Load()
 	for ; n < r.header.entries; n++ {
 		e, err := r.at(n)
 		if err != nil || e.prefix != p {
 			return false
 		}
-		if live.has(uint64(e.pack)) {
+		if live.all {
+			return true
+		}
+		if seg, err := r.segment(e.segment); err == nil && live.has(seg.pack) {
 			return true
 		}
 	}
@@ -99,11 +102,14 @@ func (s *Set) lookup(list []Location, id crypto.ID, limit int) ([]Location, erro
 }
 
 func (r *run) lookup(list []Location, p prefix, limit int) ([]Location, error) {
-	n, maybe, err := r.seek(p)
-	if err != nil || !maybe {
+	if !r.mayHave(p.hi) {
+		return list, nil
+	}
+	n, err := r.seek(p)
+	if err != nil {
 		return list, err
 	}
-	live := *r.live.Load()
+	live := r.live.Load()
 	for ; n < r.header.entries && len(list) < limit; n++ {
 		e, err := r.at(n)
 		if err != nil {
@@ -112,36 +118,32 @@ func (r *run) lookup(list []Location, p prefix, limit int) ([]Location, error) {
 		if e.prefix != p {
 			break
 		}
-		if !live.has(uint64(e.pack)) {
-			continue
-		}
-		l, err := r.location(&e)
+		l, ok, err := r.location(&e, live)
 		if err != nil {
 			return list, err
 		}
-		list = append(list, l)
+		if ok {
+			list = append(list, l)
+		}
 	}
 	return list, nil
 }
 
-// location completes the entry of a live pack.
-func (r *run) location(e *entry) (Location, error) {
-	rec := r.pack(e.pack)
-	if e.segment >= rec.segments {
-		return Location{}, r.fail("segment %d of %d", e.segment, rec.segments)
+// location completes an entry; ok is false if its pack is not live.
+func (r *run) location(e *entry, live *liveSet) (l Location, ok bool, err error) {
+	seg, err := r.segment(e.segment)
+	if err != nil || !live.has(seg.pack) {
+		return l, false, err
 	}
-	seg, err := r.segment(rec.first + e.segment)
-	if err != nil {
-		return Location{}, err
-	}
-	if uint64(e.offset)+uint64(e.length) > uint64(seg.length) || seg.length > pack.MaxSegment {
-		return Location{}, r.fail("chunk of %d bytes at %d in a segment of %d", e.length, e.offset, seg.length)
+	if uint64(e.offset)+uint64(e.length) > uint64(seg.length) {
+		return l, false, r.fail("chunk of %d bytes at %d in a segment of %d", e.length, e.offset, seg.length)
 	}
 	key, err := r.key(seg.key)
 	if err != nil {
-		return Location{}, err
+		return l, false, err
 	}
-	return newLocation(&rec, &seg, key, e), nil
+	rec := r.pack(seg.pack)
+	return newLocation(&rec, &seg, key, e), true, nil
 }
 
 func (g *generation) location(e *entry) Location {

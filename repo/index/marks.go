@@ -50,8 +50,11 @@ func (m *Marks) Close() { m.view.unpin() }
 
 // find returns the number of the first entry of a chunk, live or not.
 func (r *run) find(p prefix) (n uint64, ok bool) {
-	n, maybe, err := r.seek(p)
-	if err != nil || !maybe || n >= r.header.entries {
+	if !r.mayHave(p.hi) {
+		return 0, false
+	}
+	n, err := r.seek(p)
+	if err != nil || n >= r.header.entries {
 		return 0, false
 	}
 	e, err := r.at(n)

@@ -8,12 +8,13 @@ type input struct {
 	owned  []bool // for each file: the run speaks for it
 	keep   func(packRecord) bool
 	number []uint32 // of each pack in the result, or dropped
+	segs   []uint32 // of each segment in the result, or dropped
 	keys   []uint32 // of each session key in the result
 }
 
 const dropped = ^uint32(0)
 
-// merge makes one run of several, in memory that does not depend on their size beyond a few bytes for each pack and block.
+// merge makes one run of several, in memory that does not depend on their size beyond a few bytes for each pack, segment and block.
 func (p *place) merge(ctx context.Context, keep bool, inputs []*input, files []Name) (*run, error) {
 	t := &tables{files: files, keys: newKeyTable()}
 	fileNumber := make(map[Name]uint32, len(files))
@@ -24,10 +25,18 @@ func (p *place) merge(ctx context.Context, keep bool, inputs []*input, files []N
 	first := uint32(0)
 	for _, in := range inputs {
 		in.number = make([]uint32, in.header.packs)
+		in.segs = make([]uint32, in.header.segments)
 		for i := range in.number {
 			rec := in.pack(uint32(i))
+			segs := in.segs[rec.first : rec.first+rec.segments]
 			if in.number[i] = dropped; !in.keep(rec) {
+				for j := range segs {
+					segs[j] = dropped
+				}
 				continue
+			}
+			for j := range segs {
+				segs[j] = first + uint32(j)
 			}
 			in.number[i] = uint32(len(t.packs))
 			if rec.file != noFile {
@@ -71,7 +80,7 @@ func (in *input) copySegments(ctx context.Context, w *runWriter) error {
 			if s.key >= uint32(len(in.keys)) {
 				return in.fail("key %d of %d", s.key, len(in.keys))
 			}
-			s.key = in.keys[s.key]
+			s.key, s.pack = in.keys[s.key], n
 			if err := w.addSegment(&s); err != nil {
 				return err
 			}
@@ -95,11 +104,11 @@ func (c *cursor) advance() (bool, error) {
 			return false, err
 		}
 		c.next++
-		if e.pack >= uint32(len(c.in.number)) {
-			return false, c.in.fail("chunk in pack %d of %d", e.pack, len(c.in.number))
+		if e.segment >= uint32(len(c.in.segs)) {
+			return false, c.in.fail("chunk in segment %d of %d", e.segment, len(c.in.segs))
 		}
-		if n := c.in.number[e.pack]; n != dropped {
-			e.pack = n
+		if n := c.in.segs[e.segment]; n != dropped {
+			e.segment = n
 			c.entry = e
 			return true, nil
 		}

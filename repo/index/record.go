@@ -20,7 +20,7 @@ import (
 //	tags       for each block of segments: its tag
 //	filters    fingerprints, for each shard
 //
-// A tag is 8 bytes of a keyed hash. The header has hashes of itself and of all parts but segments, entries and filters.
+// Blocks end with zeros where the next record does not fit. A tag is 8 bytes of a keyed hash. The header has hashes of itself and of all parts but segments, entries and filters.
 const (
 	sectionPacks = iota
 	sectionKeys
@@ -37,8 +37,8 @@ const (
 // Sizes in bytes.
 const (
 	blockSize     = 4096
-	entrySize     = 32
-	segmentSize   = 64
+	entrySize     = 26
+	segmentSize   = 52
 	packSize      = 80
 	nameSize      = 48
 	shardSize     = 48
@@ -64,18 +64,16 @@ func (p prefix) less(q prefix) bool { return p.hi < q.hi || p.hi == q.hi && p.lo
 // entry says where a chunk is.
 type entry struct {
 	prefix
-	pack    uint32 // number in the run
-	segment uint32 // number in the pack
+	pack    uint32 // number in the generation; runs have it in the segment's record
+	segment uint32 // number in the run, or in the pack of a generation
 	offset  uint32 // in the segment's plaintext
 	length  uint32
 }
 
+// less orders the entries of a run.
 func (e *entry) less(f *entry) bool {
 	if e.prefix != f.prefix {
 		return e.prefix.less(f.prefix)
-	}
-	if e.pack != f.pack {
-		return e.pack < f.pack
 	}
 	return e.segment < f.segment || e.segment == f.segment && e.offset < f.offset
 }
@@ -84,10 +82,9 @@ func (e *entry) put(b []byte) {
 	_ = b[entrySize-1]
 	binary.BigEndian.PutUint64(b, e.hi)
 	binary.BigEndian.PutUint64(b[8:], e.lo)
-	binary.LittleEndian.PutUint32(b[16:], e.pack)
-	binary.LittleEndian.PutUint32(b[20:], e.segment)
-	binary.LittleEndian.PutUint32(b[24:], e.offset)
-	binary.LittleEndian.PutUint32(b[28:], e.length)
+	binary.LittleEndian.PutUint32(b[16:], e.segment)
+	putU24(b[20:], e.offset)
+	putU24(b[23:], e.length)
 }
 
 func getPrefix(b []byte) prefix {
@@ -97,12 +94,15 @@ func getPrefix(b []byte) prefix {
 
 func getEntry(b []byte) entry {
 	_ = b[entrySize-1]
-	return entry{
-		prefix: getPrefix(b),
-		pack:   binary.LittleEndian.Uint32(b[16:]), segment: binary.LittleEndian.Uint32(b[20:]),
-		offset: binary.LittleEndian.Uint32(b[24:]), length: binary.LittleEndian.Uint32(b[28:]),
-	}
+	return entry{prefix: getPrefix(b), segment: binary.LittleEndian.Uint32(b[16:]), offset: getU24(b[20:]), length: getLength(b[23:])}
 }
+
+func putU24(b []byte, v uint32) { b[0], b[1], b[2] = byte(v), byte(v>>8), byte(v>>16) }
+
+func getU24(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
+
+// getLength reads the length of a chunk or a segment, which is never 0: that stands for the largest, 2^24.
+func getLength(b []byte) uint32 { return (getU24(b)-1)&(pack.MaxSegment-1) + 1 }
 
 // segmentRecord says where a segment is, and how to open it.
 type segmentRecord struct {
@@ -110,26 +110,34 @@ type segmentRecord struct {
 	stored uint32
 	length uint32
 	key    uint32 // number in the run, or in a pack in memory
+	pack   uint32 // number in the run
 	codec  pack.Codec
 	salt   [crypto.SaltSize]byte
 }
 
 func (s *segmentRecord) put(b []byte) {
-	clear(b[:segmentSize])
+	_ = b[segmentSize-1]
 	binary.LittleEndian.PutUint32(b, s.offset)
 	binary.LittleEndian.PutUint32(b[4:], s.stored)
-	binary.LittleEndian.PutUint32(b[8:], s.length)
-	binary.LittleEndian.PutUint32(b[12:], s.key)
+	binary.LittleEndian.PutUint32(b[8:], s.key)
+	binary.LittleEndian.PutUint32(b[12:], s.pack)
 	b[16] = byte(s.codec)
-	copy(b[32:segmentSize], s.salt[:])
+	putU24(b[17:], s.length)
+	copy(b[20:segmentSize], s.salt[:])
 }
 
 func getSegment(b []byte) segmentRecord {
 	_ = b[segmentSize-1]
 	return segmentRecord{
-		offset: binary.LittleEndian.Uint32(b), stored: binary.LittleEndian.Uint32(b[4:]), length: binary.LittleEndian.Uint32(b[8:]),
-		key: binary.LittleEndian.Uint32(b[12:]), codec: pack.Codec(b[16]), salt: [crypto.SaltSize]byte(b[32:64]),
+		offset: binary.LittleEndian.Uint32(b), stored: binary.LittleEndian.Uint32(b[4:]), key: binary.LittleEndian.Uint32(b[8:]),
+		pack: binary.LittleEndian.Uint32(b[12:]), codec: pack.Codec(b[16]), length: getLength(b[17:]), salt: [crypto.SaltSize]byte(b[20:52]),
 	}
+}
+
+// recordAt returns record n of the given size in blocks that hold per of them.
+func recordAt(section []byte, n uint64, size, per uint64) []byte {
+	at := n/per*blockSize + n%per*size
+	return section[at : at+size]
 }
 
 // packRecord describes a pack of a run.

@@ -8,45 +8,33 @@ import (
 	"os"
 	"sync/atomic"
 
-	"github.com/FastFilter/xorfilter"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/internal/wire"
 )
 
 // run is an immutable sorted file of chunks, mapped into memory. All methods are safe for concurrent use while a reference is held.
 type run struct {
-	path     string // "" for one that has no name any more
-	size     uint64 // bytes
-	header   *runHeader
-	section  [sections][]byte
-	unmap    func() error
-	sum      *checksum
-	shards   []shard
-	files    []Name
-	keys     []atomic.Pointer[crypto.KeyEntry]
-	seen     bitmap // blocks of entries that were checked
-	seenSegs bitmap // blocks of segments that were checked
-	live     atomic.Pointer[bitmap]
-	damaged  atomic.Bool
-	refs     atomic.Int32
+	path    string // "" for one that has no name any more
+	size    uint64 // bytes
+	header  *runHeader
+	section [sections][]byte
+	unmap   func() error
+	sum     *checksum
+	shards  []shard
+
+	shardShift uint8 // that leaves of half the start of an id the number of its shard
+	files      []Name
+	keys       []atomic.Pointer[crypto.KeyEntry]
+	seen       bitmap // blocks of entries that were checked
+	seenSegs   bitmap // blocks of segments that were checked
+	live       atomic.Pointer[liveSet]
+	filters    filterMemory
+	damaged    atomic.Bool
+	refs       atomic.Int32
 
 	// uncovered are the packs of a session's own run that no index file of the set lists yet; nil for other runs.
 	uncovered map[Name]struct{}
 }
-
-// shard is a part of the id space with its filter.
-type shard struct {
-	shardRecord
-	filter xorfilter.BinaryFuse[uint8]
-	state  atomic.Uint32
-}
-
-// States of a shard's filter.
-const (
-	filterUnknown = iota
-	filterGood
-	filterBad // or none: every id is searched for
-)
 
 // bitmap is a set of small numbers. Bits are set and read by several goroutines.
 type bitmap []atomic.Uint64
@@ -56,6 +44,29 @@ func newBitmap(n uint64) bitmap { return make(bitmap, (n+63)/64) }
 func (b bitmap) has(i uint64) bool { return i/64 < uint64(len(b)) && b[i/64].Load()&(1<<(i%64)) != 0 }
 
 func (b bitmap) set(i uint64) { b[i/64].Or(1 << (i % 64)) }
+
+// liveSet says which packs of a run count. It does not change.
+type liveSet struct {
+	all   bool
+	packs bitmap // unless all
+}
+
+func newLiveSet(n uint32, live func(uint32) bool) *liveSet {
+	l := &liveSet{all: true, packs: newBitmap(uint64(n))}
+	for i := range n {
+		if live(i) {
+			l.packs.set(uint64(i))
+		} else {
+			l.all = false
+		}
+	}
+	if l.all {
+		l.packs = nil
+	}
+	return l
+}
+
+func (l *liveSet) has(n uint32) bool { return l.all || l.packs.has(uint64(n)) }
 
 // openRun maps the run f and checks its header and its small parts. It closes f. The error is a *RunError or one of the system.
 func openRun(f *os.File, path string, repository [16]byte, sum *checksum) (*run, error) {
@@ -95,7 +106,7 @@ func (r *run) parse(data []byte, repository [16]byte) error {
 	}
 	r.seen = newBitmap(blocks(h.entries, perBlock))
 	r.seenSegs = newBitmap(blocks(uint64(h.segments), segsPerBlock))
-	r.live.Store(&bitmap{})
+	r.live.Store(&liveSet{})
 	return nil
 }
 
@@ -114,7 +125,7 @@ func (r *run) parseKeys() error {
 }
 
 func (r *run) parseShards() error {
-	r.shards = make([]shard, 1<<r.header.shardBits)
+	r.shards, r.shardShift = make([]shard, 1<<r.header.shardBits), uint8(63-r.header.shardBits)
 	end := uint64(0)
 	for i := range r.shards {
 		s := &r.shards[i]
@@ -129,25 +140,6 @@ func (r *run) parseShards() error {
 	}
 	if end != r.header.entries {
 		return fmt.Errorf("shards of %d chunks, want %d", end, r.header.entries)
-	}
-	return nil
-}
-
-// parseFilter checks the parameters of a filter, which looks up fingerprints without checking any more.
-func (s *shard) parseFilter(section []byte) error {
-	if s.filterLength == 0 {
-		s.state.Store(filterBad)
-		return nil
-	}
-	n, size := uint64(s.segmentLength), uint64(len(section))
-	if n == 0 || n&(n-1) != 0 || n > 1<<20 || s.segmentCount == 0 || (uint64(s.segmentCount)+2)*n != s.filterLength ||
-		s.filterOffset > size || s.filterLength > size-s.filterOffset {
-		return fmt.Errorf("filter of %d bytes at %d", s.filterLength, s.filterOffset)
-	}
-	s.filter = xorfilter.BinaryFuse[uint8]{
-		Seed: s.seed, SegmentLength: s.segmentLength, SegmentLengthMask: s.segmentLength - 1, SegmentCount: s.segmentCount,
-		SegmentCountLength: s.segmentCount * s.segmentLength,
-		Fingerprints:       section[s.filterOffset : s.filterOffset+s.filterLength],
 	}
 	return nil
 }
@@ -206,7 +198,11 @@ func (r *run) segment(n uint32) (segmentRecord, error) {
 		}
 		r.seenSegs.set(b)
 	}
-	return getSegment(sec[uint64(n)*segmentSize:]), nil
+	s := getSegment(recordAt(sec, uint64(n), segmentSize, segsPerBlock))
+	if s.pack >= r.header.packs {
+		return segmentRecord{}, r.fail("segment in pack %d of %d", s.pack, r.header.packs)
+	}
+	return s, nil
 }
 
 // at returns entry n, which is below the number of entries, checked.
@@ -214,7 +210,7 @@ func (r *run) at(n uint64) (entry, error) {
 	if err := r.check(n / perBlock); err != nil {
 		return entry{}, err
 	}
-	return getEntry(r.section[sectionEntries][n*entrySize:]), nil
+	return getEntry(recordAt(r.section[sectionEntries], n, entrySize, perBlock)), nil
 }
 
 // check checks block b of the entries if that was not done before.
@@ -237,37 +233,21 @@ func (r *run) fail(format string, args ...any) error {
 }
 
 // shardOf returns the shard that has the ids with the given start.
-func (r *run) shardOf(hi uint64) *shard { return &r.shards[hi>>1>>(63-r.header.shardBits)] }
+func (r *run) shardOf(hi uint64) *shard { return &r.shards[hi>>1>>r.shardShift] }
 
-// mayHave asks the filter. false is certain.
-func (r *run) mayHave(s *shard, hi uint64) bool {
-	switch s.state.Load() {
-	case filterGood:
-		return s.filter.Contains(hi)
-	case filterUnknown:
-		if r.sum.tag(s.filter.Fingerprints) == s.tag {
-			s.state.Store(filterGood)
-			return s.filter.Contains(hi)
-		}
-		s.state.Store(filterBad) // harmless: only slower
-		r.damaged.Store(true)
-	}
-	return true
-}
-
-// seek returns the number of the first entry that is not before p, or the number of entries; found is false if p is certainly not there.
-func (r *run) seek(p prefix) (n uint64, found bool, err error) {
+// seek returns the number of the first entry that is not before p, or the number of entries.
+func (r *run) seek(p prefix) (n uint64, err error) {
 	s := r.shardOf(p.hi)
-	if s.count == 0 || !r.mayHave(s, p.hi) {
-		return 0, false, nil
+	if s.count == 0 {
+		return r.header.entries, nil
 	}
 	for b := r.block(s, p.hi); ; b++ {
 		if err := r.check(b); err != nil {
-			return 0, false, err
+			return 0, err
 		}
 		n = r.inBlock(b, p)
 		if n < (b+1)*perBlock || n == r.header.entries || r.first(b+1) != p.hi {
-			return n, true, nil
+			return n, nil
 		}
 	} // the next block starts with an id that has the same start, and may be before p as well
 }
@@ -314,28 +294,27 @@ func (r *run) block(s *shard, hi uint64) uint64 {
 
 // inBlock returns the number of the first entry from block b on that is not before p; it is the first of the next block if all of b are before.
 func (r *run) inBlock(b uint64, p prefix) uint64 {
-	low := b * perBlock
-	high := min(low+perBlock, r.header.entries)
-	sec := r.section[sectionEntries]
-	guess := low
-	if first := r.first(b); p.hi > first && high < r.header.entries {
+	block := r.section[sectionEntries][b*blockSize : (b+1)*blockSize]
+	end := min(perBlock, r.header.entries-b*perBlock)
+	guess := uint64(0)
+	if first := r.first(b); p.hi > first && (b+1)*perBlock < r.header.entries {
 		if next := r.first(b + 1); next > first {
-			guess = min(low+(p.hi-first)/((next-first)/perBlock+1), high-1)
+			guess = min((p.hi-first)/((next-first)/perBlock+1), end-1)
 		}
 	}
-	for guess > low && !getPrefix(sec[(guess-1)*entrySize:]).less(p) {
+	for guess > 0 && !getPrefix(block[(guess-1)*entrySize:]).less(p) {
 		guess--
 	}
-	for guess < high && getPrefix(sec[guess*entrySize:]).less(p) {
+	for guess < end && getPrefix(block[guess*entrySize:]).less(p) {
 		guess++
 	}
-	return guess
+	return b*perBlock + guess
 }
 
 // release gives a reference back; the last one unmaps the run.
 func (r *run) release() error {
 	if r.refs.Add(-1) == 0 {
-		return r.unmap()
+		return errors.Join(r.unmap(), r.filters.free())
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -144,6 +145,7 @@ func (s *Set) load() ([]*run, error) {
 
 // publish makes v what lookups see, and gives up the runs that are not in it. The caller holds mu.
 func (s *Set) publish(v *view) {
+	slices.SortFunc(v.runs, func(a, b *run) int { return cmp.Compare(b.header.entries, a.header.entries) }) // most likely first
 	old := s.view
 	s.view = v
 	for i := range s.slots {

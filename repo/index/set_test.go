@@ -313,6 +313,45 @@ func TestBulk(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestFilesAtOnce adds many files as one run, of which each can be given up alone.
+func TestFilesAtOnce(t *testing.T) {
+	r := newRand(t)
+	opt := &Options{Dir: t.TempDir()}
+	s := openSet(t, opt)
+	var files []NamedFile
+	var names []Name
+	for range 30 {
+		files = append(files, NamedFile{randomName(r), fileOf(r, 50)})
+		names = append(names, files[len(files)-1].Name)
+	}
+	_, err := s.Sync(names, nil)
+	require.NoError(t, err)
+	require.NoError(t, s.AddFiles(t.Context(), files[:1]))
+	require.NoError(t, s.AddFiles(t.Context(), files))
+	require.NoError(t, s.AddFiles(t.Context(), files), "what is there already is not added again")
+	require.Equal(t, 2, s.Stats().Runs)
+	require.NoError(t, s.Close())
+
+	s = openSet(t, opt)
+	missing, err := s.Sync(names[5:], nil)
+	require.NoError(t, err)
+	require.Empty(t, missing)
+	for i, f := range files {
+		for _, id := range f.ids() {
+			list, err := s.LookupAll(id)
+			if i < 5 {
+				require.ErrorIs(t, err, ErrNotFound)
+				require.False(t, s.Has(id))
+				continue
+			}
+			require.NoError(t, err)
+			require.Len(t, list, 1)
+			require.True(t, s.Has(id))
+		}
+	}
+	require.NoError(t, s.Close())
+}
+
 func TestOptions(t *testing.T) {
 	for _, o := range []*Options{{MaxRuns: 1}, {MaxRuns: 65}, {MemoryChunks: -1}} {
 		_, err := Open(o)

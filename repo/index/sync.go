@@ -66,14 +66,14 @@ func (s *Set) claim(r *run) (any bool) {
 
 // mark computes which packs of a run count. The caller holds mu.
 func (s *Set) mark(r *run) {
-	live := newBitmap(uint64(r.header.packs))
-	for i := range r.header.packs {
-		p := r.pack(i)
-		if p.file == noFile || s.owners[r.files[p.file]] == r && (s.live == nil || s.live(r.files[p.file], p.name)) {
-			live.set(uint64(i))
-		}
+	owned := make([]bool, len(r.files))
+	for i, n := range r.files {
+		owned[i] = s.owners[n] == r
 	}
-	r.live.Store(&live)
+	r.live.Store(newLiveSet(r.header.packs, func(i uint32) bool {
+		p := r.pack(i)
+		return p.file == noFile || owned[p.file] && (s.live == nil || s.live(r.files[p.file], p.name))
+	}))
 }
 
 // dropDamaged removes the runs that were found damaged, and forgets that they had files. The caller holds merging and mu.
@@ -114,20 +114,32 @@ func (s *Set) drop(runs []*run) error {
 // that f lists are kept by its run from then on. A file that the set has is not added again. Runs are merged when there are too
 // many; while files that Sync called missing are still to come, they may gather, so that they are merged at once.
 func (s *Set) AddFile(ctx context.Context, n Name, f *File) error {
+	return s.AddFiles(ctx, []NamedFile{{n, f}})
+}
+
+// NamedFile is the contents of an index file with its name.
+type NamedFile struct {
+	Name
+	*File
+}
+
+// AddFiles is AddFile for several files at once. Many small ones are added sooner together, since they become one run.
+func (s *Set) AddFiles(ctx context.Context, files []NamedFile) error {
 	s.mu.Lock()
-	has, closed := s.owners[n] != nil, s.closed
+	files = slices.DeleteFunc(slices.Clone(files), func(f NamedFile) bool { return s.owners[f.Name] != nil })
+	closed := s.closed
 	s.mu.Unlock()
 	if closed {
 		return ErrClosed
 	}
-	if has {
+	if len(files) == 0 {
 		return nil
 	}
-	r, err := s.place.fromPacks(n, f.Packs)
+	r, err := s.place.fromFiles(files)
 	if err != nil {
-		return fmt.Errorf("adding index file %s: %w", n, err)
+		return fmt.Errorf("adding index file %s and %d more: %w", files[0].Name, len(files)-1, err)
 	}
-	more, err := s.adopt(r, n, f)
+	more, err := s.adopt(r, files)
 	if err != nil {
 		return err
 	}
@@ -138,25 +150,32 @@ func (s *Set) AddFile(ctx context.Context, n Name, f *File) error {
 }
 
 // adopt puts a new run into the view, and reports whether more files are missing.
-func (s *Set) adopt(r *run, n Name, f *File) (more bool, err error) {
+func (s *Set) adopt(r *run, files []NamedFile) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.missing, n)
-	if s.closed || s.owners[n] != nil {
-		// Whoever was faster made the same file, so its name is not removed.
+	won := false
+	for _, f := range files {
+		delete(s.missing, f.Name)
+		if s.owners[f.Name] == nil && !s.closed {
+			s.owners[f.Name], won = r, true
+		}
+	}
+	if !won {
+		// Whoever was faster may have made the very same file, so its name is not removed; if it is of no use, the next Sync does it.
 		err := r.release()
 		if s.closed {
 			err = ErrClosed
 		}
 		return len(s.missing) > 0, err
 	}
-	s.owners[n] = r
 	s.mark(r)
 	v := &view{memory: s.view.memory, runs: s.view.with(nil, r)}
 	cover := func(uncovered map[Name]struct{}) (empty bool) {
 		before := len(uncovered)
-		for i := range f.Packs {
-			delete(uncovered, f.Packs[i].Name)
+		for _, f := range files {
+			for i := range f.Packs {
+				delete(uncovered, f.Packs[i].Name)
+			}
 		}
 		return before > 0 && len(uncovered) == 0
 	}

@@ -55,14 +55,14 @@ func (s *Set) Packs() iter.Seq[PackInfo] {
 			return yield(PackInfo{rec.name, file, rec.class, rec.size, rec.segments, rec.chunks, rec.length})
 		}
 		for _, r := range v.runs {
-			live := *r.live.Load()
+			live := r.live.Load()
 			for i := range r.header.packs {
 				rec := r.pack(i)
 				var file Name
 				if rec.file != noFile {
 					file = r.files[rec.file]
 				}
-				if live.has(uint64(i)) && !visit(&rec, file) {
+				if live.has(i) && !visit(&rec, file) {
 					return
 				}
 			}
@@ -101,21 +101,19 @@ func (s *Set) Chunks() iter.Seq2[Chunk, error] {
 
 // each yields the chunks of live packs; false to stop.
 func (r *run) each(yield func(Chunk, error) bool) bool {
-	live := *r.live.Load()
+	live := r.live.Load()
 	for n := range r.header.entries {
 		e, err := r.at(n)
-		if err == nil && !live.has(uint64(e.pack)) {
-			continue
-		}
 		var l Location
+		ok := false
 		if err == nil {
-			l, err = r.location(&e)
+			l, ok, err = r.location(&e, live)
 		}
 		if err != nil {
 			yield(Chunk{}, err)
 			return false
 		}
-		if !yield(newChunk(&e, l), nil) {
+		if ok && !yield(newChunk(&e, l), nil) {
 			return false
 		}
 	}
@@ -174,6 +172,6 @@ func (s *Set) Stats() Stats {
 
 // private returns how many bytes of memory the run takes beside its mapping.
 func (r *run) private() uint64 {
-	bits := uint64(len(r.seen)+len(r.seenSegs)+len(*r.live.Load())) * 8
-	return bits + uint64(len(r.shards))*112 + uint64(len(r.keys))*8 + uint64(len(r.files))*nameSize
+	bits := uint64(len(r.seen)+len(r.seenSegs)+len(r.live.Load().packs)) * 8
+	return bits + r.filters.used.Load() + uint64(len(r.shards))*shardMemory + uint64(len(r.keys))*8 + uint64(len(r.files))*nameSize
 }

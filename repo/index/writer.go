@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	shardTarget = 1 << 18 // entries of a shard, on average at most
+	shardTarget = 1 << 15 // entries of a shard, on average at most: the three bytes that tell of an id lie within 3 KiB then
 	filterMax   = 1 << 20 // a shard of more ids gets no filter; ids that are hashes never make one
 )
 
@@ -283,7 +283,7 @@ func (w *blockWriter) init(f *os.File, sum *checksum, offset int64, size int) {
 func (w *blockWriter) add(put func([]byte)) (tag uint64, full bool, err error) {
 	put(w.buf[w.used : w.used+w.size])
 	w.n++
-	if w.used += w.size; w.used < blockSize {
+	if w.used += w.size; w.used+w.size <= blockSize {
 		return 0, false, nil
 	}
 	return w.flush()
