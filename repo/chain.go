@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -41,21 +43,58 @@ func (c *chain) head() (n uint64) {
 	return n
 }
 
+// maxAhead is how many entries are read at the same time when many are new.
+const maxAhead = 16
+
 // fetch reads up to the head. The caller holds moving.
 func (c *chain) fetch(ctx context.Context) error {
-	for {
+	for ahead := 1; ; ahead = min(2*ahead, maxAhead) {
 		n := c.head()
-		b, err := c.read(ctx, n)
-		if errors.Is(err, fs.ErrNotExist) {
-			return c.probeGap(ctx, n)
+		entries, err := c.readSome(ctx, n, ahead)
+		for i, e := range entries {
+			if err := c.apply(n+uint64(i), e); err != nil {
+				return err
+			}
 		}
 		if err != nil {
 			return err
 		}
-		if err := c.apply(n, b); err != nil {
-			return err
+		if len(entries) < ahead {
+			return c.probeGap(ctx, n+uint64(len(entries)))
 		}
 	}
+}
+
+// readEntry is an entry as read. If it is not verified, its signature is bad, or of an actor that an entry just before it admits.
+type readEntry struct {
+	bytes    []byte
+	verified bool
+}
+
+// readSome reads the next entries from n on, at most so many at the same time. It returns those before the first that is missing, or
+// that cannot be read.
+func (c *chain) readSome(ctx context.Context, n uint64, most int) ([]readEntry, error) {
+	entries, errs := make([]readEntry, most), make([]error, most)
+	var g errgroup.Group
+	for i := range entries {
+		g.Go(func() error {
+			e := &entries[i]
+			if e.bytes, errs[i] = c.read(ctx, n+uint64(i)); errs[i] == nil {
+				e.verified = c.state.CheckSignature(e.bytes) // nobody else changes the state while moving is held
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // errors have their places
+	for i, err := range errs {
+		if errors.Is(err, fs.ErrNotExist) {
+			return entries[:i], nil
+		}
+		if err != nil {
+			return entries[:i], err
+		}
+	}
+	return entries, nil
 }
 
 func (c *chain) read(ctx context.Context, n uint64) ([]byte, error) {
@@ -66,16 +105,20 @@ func (c *chain) read(ctx context.Context, n uint64) ([]byte, error) {
 	return b, err
 }
 
-func (c *chain) apply(n uint64, b []byte) error {
+func (c *chain) apply(n uint64, e readEntry) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.state.Apply(b); err != nil {
+	apply := c.state.Apply
+	if e.verified {
+		apply = c.state.ApplyTrusted
+	}
+	if err := apply(e.bytes); err != nil {
 		if bad, ok := errors.AsType[*ledger.CorruptError](err); ok {
 			return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: bad.Err}
 		}
 		return fmt.Errorf("reading %s: %w", ledger.EntryKey(n), err)
 	}
-	c.cache.add(n, b)
+	c.cache.add(n, e.bytes)
 	return nil
 }
 
@@ -116,7 +159,7 @@ func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*l
 			return 0, fmt.Errorf("appending to the ledger: %w", err)
 		}
 		if won {
-			return len(b), c.apply(n, b)
+			return len(b), c.apply(n, readEntry{bytes: b})
 		}
 	}
 }

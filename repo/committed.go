@@ -5,27 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
-// Index files are fetched this many at a time, and no more bytes of them than this, but for one that is larger. Decoded they take
-// some three times that.
-const (
-	fetchFiles = 4
-	fetchBytes = 32 << 20
-)
-
 // committed is the index of all that is committed, opened when first needed. Whoever looks for something that is in it never waits for
-// the store; whoever misses something waits until all is in that the ledger named. Safe for concurrent use.
+// the store; whoever misses something waits until it is in, or all is that the ledger named. Safe for concurrent use.
 type committed struct {
 	repo *Repository
 	turn *semaphore.Weighted // held while the set is opened, brought up to date or closed
+	step int64               // bytes of index files that are taken in next for one who looks for a chunk; whoever has the turn changes it
 	view atomic.Pointer[committedView]
 }
 
@@ -38,7 +32,7 @@ type committedView struct {
 }
 
 func newCommitted(r *Repository) *committed {
-	c := &committed{repo: r, turn: semaphore.NewWeighted(1)}
+	c := &committed{repo: r, turn: semaphore.NewWeighted(1), step: index.TargetSize}
 	c.view.Store(&committedView{files: -1})
 	return c
 }
@@ -61,6 +55,21 @@ func (c *committed) current(ctx context.Context) (*committedView, error) { retur
 
 // after is current, but never returns the view old, in which something was found damaged.
 func (c *committed) after(ctx context.Context, old *committedView) (*committedView, error) {
+	return c.advance(ctx, old, nil)
+}
+
+// search takes in index files, the newest first, until one lists the chunk or all are in. What was stored lately is looked for most, so
+// that a client without a cache need not read the whole index for it.
+func (c *committed) search(ctx context.Context, class Class, id ID) error {
+	_, err := c.advance(ctx, nil, func(set *index.Set) bool {
+		list, _ := set.LookupAll(id) // a damaged cache is seen to when nothing is found
+		return len(ofClass(list, class)) > 0
+	})
+	return err
+}
+
+// advance takes in what the ledger names, or, unless enough is nil, as much of it as is enough: then the view may be of a part.
+func (c *committed) advance(ctx context.Context, old *committedView, enough func(*index.Set) bool) (*committedView, error) {
 	if c.repo.ring == nil {
 		return nil, fmt.Errorf("opening the index: %w", ErrNotAllowed)
 	}
@@ -77,11 +86,11 @@ func (c *committed) after(ctx context.Context, old *committedView) (*committedVi
 	if v := c.view.Load(); fresh(v) {
 		return v, nil
 	}
-	return c.update(ctx, files)
+	return c.update(ctx, files, enough)
 }
 
-// update takes in what is missing of the index files. The caller has the turn.
-func (c *committed) update(ctx context.Context, files []ledger.IndexFile) (*committedView, error) {
+// update takes in what is missing of the index files, or enough of it. The caller has the turn.
+func (c *committed) update(ctx context.Context, files []ledger.IndexFile, enough func(*index.Set) bool) (*committedView, error) {
 	v := *c.view.Load()
 	if v.closed {
 		return nil, fmt.Errorf("opening the index: %w", fs.ErrClosed)
@@ -103,56 +112,42 @@ func (c *committed) update(ctx context.Context, files []ledger.IndexFile) (*comm
 	if err != nil {
 		return nil, fmt.Errorf("opening the index: %w", err)
 	}
-	c.view.Store(&committedView{set: v.set, files: -1}) // what is there can be found, and what is not is waited for
-	want := make([]ledger.IndexFile, len(missing))
-	for i, n := range missing {
-		want[i] = byName[n]
+	part := &committedView{set: v.set, files: -1}
+	c.view.Store(part) // what is there can be found, and what is not is waited for
+	want := make([]ledger.IndexFile, 0, len(missing))
+	for _, n := range slices.Backward(missing) {
+		want = append(want, byName[n])
 	}
-	if v.lost, err = c.fetch(ctx, v.set, want); err != nil {
-		return nil, err
+	v.lost = nil
+	for len(want) > 0 {
+		n := len(want)
+		if enough != nil {
+			if enough(v.set) {
+				return part, nil
+			}
+			n = c.stride(want)
+		}
+		lost, err := c.repo.importFiles(ctx, v.set, want[:n])
+		if err != nil {
+			return nil, err
+		}
+		v.lost = errors.Join(v.lost, lost)
+		want = want[n:]
 	}
 	v.files = len(files)
 	c.view.Store(&v)
 	return &v, nil
 }
 
-// fetch reads index files and adds them to the set. Damaged ones are lost: what the others list can still be read, and what
-// is missed is stored again by the next backup.
-func (c *committed) fetch(ctx context.Context, set *index.Set, files []ledger.IndexFile) (lost, err error) {
-	damaged := make([]error, len(files))
-	room := semaphore.NewWeighted(fetchBytes)
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(fetchFiles)
-	for i, f := range files {
-		size := min(int64(f.Size), fetchBytes)
-		if room.Acquire(gctx, size) != nil {
-			break
-		}
-		g.Go(func() error {
-			defer room.Release(size)
-			err := c.add(gctx, set, f)
-			if isType[*CorruptError](err) {
-				c.repo.log.Warn("an index file is left out", "error", err)
-				damaged[i], err = err, nil
-			}
-			return err
-		})
+// stride returns how many of the files, not none, to take in before it is asked again whether that was enough: twice the bytes each
+// time. The caller has the turn.
+func (c *committed) stride(files []ledger.IndexFile) int {
+	n := 0
+	for size := int64(0); n < len(files) && size < c.step; n++ {
+		size += int64(files[n].Size)
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	return errors.Join(damaged...), context.Cause(ctx)
-}
-
-func (c *committed) add(ctx context.Context, set *index.Set, f ledger.IndexFile) error {
-	packs, err := c.repo.readIndexFile(ctx, f)
-	if err != nil {
-		return err
-	}
-	if err := set.AddFile(ctx, fileName(f), &index.File{Packs: packs}); err != nil {
-		return fmt.Errorf("filling the index: %w", err)
-	}
-	return nil
+	c.step = min(2*c.step, index.MaxFileSize)
+	return n
 }
 
 // close ends all use of the index.

@@ -113,7 +113,7 @@ func TestLookupsDoNotWaitForIndexFiles(t *testing.T) {
 
 // TestIndexFilesAreFetchedInParallel: a few at a time, never more, and closing the repository waits for them.
 func TestIndexFilesAreFetchedInParallel(t *testing.T) {
-	const commits, most = 12, 4
+	const commits, most = 20, 16
 	g := newGate()
 	g.closed.Store(true)
 	r, _, ids, chunks := gated(t, g, commits)
@@ -131,7 +131,7 @@ func TestIndexFilesAreFetchedInParallel(t *testing.T) {
 	}
 	select {
 	case key := <-g.waiting:
-		t.Errorf("%s is fetched as the fifth at once", key)
+		t.Errorf("%s is fetched as one too many at once", key)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(g.open)

@@ -14,3 +14,6 @@ func (s *Session) Record(ctx context.Context) error { return s.record(ctx) }
 
 // ReleaseLock lets go of the session's kernel lock.
 func (s *Session) ReleaseLock() error { return s.lock.Close() }
+
+// SetIndexStep sets how many bytes of index files are taken in first for one who looks for a chunk.
+func (r *Repository) SetIndexStep(n int64) { r.committed.step = n }

@@ -89,8 +89,14 @@ func (r *Repository) openIndex(dir string) (*index.Set, error) {
 	return index.Open(opts)
 }
 
-// locations returns the places where a chunk of a class is, as far as the index was read; if that has none, all of the index is.
+// locations returns the places where a chunk of a class is, as far as the index was read; if that has none, more of the index is.
 func (r *Repository) locations(ctx context.Context, c Class, id ID) ([]Location, error) {
+	if list := r.committed.peek(c, id); len(list) > 0 {
+		return list, nil
+	}
+	if err := r.committed.search(ctx, c, id); err != nil {
+		return nil, err
+	}
 	if list := r.committed.peek(c, id); len(list) > 0 {
 		return list, nil
 	}

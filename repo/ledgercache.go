@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -94,7 +93,7 @@ func (c *cacheDir) cachedState(state *ledger.State, pinN uint64, pinHash ID) (*l
 		if n >= pinN || next >= pinN {
 			break
 		}
-		if n == next && trusted.ApplyTrusted(bytes.Clone(entry)) != nil {
+		if n == next && trusted.ApplyTrusted(entry) != nil {
 			break
 		}
 	}
@@ -125,7 +124,7 @@ func (c *cacheDir) compare(ctx context.Context, ch *chain, pinN uint64, pinHash 
 		if err != nil {
 			return err
 		}
-		if err := ch.apply(n, b); err != nil {
+		if err := ch.apply(n, readEntry{bytes: b}); err != nil {
 			return err
 		}
 	}

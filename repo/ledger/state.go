@@ -96,6 +96,17 @@ func (s *State) Apply(b []byte) error { return s.apply(b, false) }
 // that were checked before if, after the last, Head's hash equals one that the caller remembers: it must compare.
 func (s *State) ApplyTrusted(b []byte) error { return s.apply(b, true) }
 
+// CheckSignature reports whether b is an entry with a good signature of an actor that was admitted so far. ApplyTrusted may be used for
+// it then. Any number of goroutines may call it while nobody applies an entry.
+func (s *State) CheckSignature(b []byte) bool {
+	e, err := Decode(b)
+	if err != nil {
+		return false
+	}
+	actor := s.actors[e.Actor]
+	return actor != nil && e.Verify(actor.Actor) == nil
+}
+
 func (s *State) apply(b []byte, trusted bool) error {
 	e, err := decodeAt(b, s.next)
 	if err != nil {

@@ -319,3 +319,22 @@ func TestOutcome(t *testing.T) {
 	_, ok = c.state.Outcome(sid(5))
 	require.False(t, ok)
 }
+
+// TestCheckSignature tells entries that an admitted actor signed from all others.
+func TestCheckSignature(t *testing.T) {
+	c := newChain(t)
+	w := c.join(crypto.Writer, 1)
+	c.ok(w, &Open{Session: sid(1), Kind: "backup"})
+	s, err := replay(c.raw[:2], c.admin)
+	require.NoError(t, err)
+	require.True(t, s.CheckSignature(c.raw[2]))
+	for i := range c.raw[2] {
+		b := bytes.Clone(c.raw[2])
+		b[i] ^= 1
+		require.False(t, s.CheckSignature(b), i)
+	}
+	start, err := replay(c.raw[:1], c.admin)
+	require.NoError(t, err)
+	require.False(t, start.CheckSignature(c.raw[2]), "its actor was not admitted yet")
+	require.False(t, start.CheckSignature(nil))
+}
