@@ -65,3 +65,7 @@ bench-deps: ## install what bench/compare can compare with, and what bench/corpu
 .PHONY: demo
 demo: ## the README's first command
 	@sh internal/scripts/demo.sh
+
+.PHONY: scale
+scale: ## what things cost as a repository grows, up to 10^8 chunks: minutes, 7 GB in SCALEWORK
+	$(GO) run ./bench/scale -work $${SCALEWORK:-/var/tmp} -chunks 1e5,1e6,1e7,1e8 -json docs/scale.json -svg docs/scale.svg

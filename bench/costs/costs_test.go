@@ -43,11 +43,11 @@ var stated = map[string]cost{
 	"unchanged, read again":             {Allocations: 1039, AllocatedBytes: 2319536, SourceBytes: 25165824, Puts: 3, PutBytes: 999, Gets: 5, GetBytes: 18225, Stats: 21},
 	"unchanged by its times":            {Allocations: 802, AllocatedBytes: 343944, Puts: 3, PutBytes: 985, Gets: 3, Stats: 21},
 	"eight bytes changed":               {Allocations: 1258, AllocatedBytes: 20747040, SourceBytes: 25165824, Puts: 7, PutBytes: 800000, Gets: 3, Stats: 21}, // eight chunks of any length
-	"open with a cold cache":            {Allocations: 404, AllocatedBytes: 246256, Gets: 11, GetBytes: 5874, Stats: 7, Lists: 1},
+	"open with a cold cache":            {Allocations: 495, AllocatedBytes: 246256, Gets: 17, GetBytes: 5874, Stats: 7, Lists: 1},                            // entries are read ahead, some of them beyond the head
 	"list":                              {Allocations: 36, AllocatedBytes: 4208},
 	"restore":                           {Allocations: 1550, AllocatedBytes: 11716712, WrittenBytes: 33554432, Gets: 29, GetBytes: 14506425},
 	"restore in place, nothing differs": {Allocations: 241, AllocatedBytes: 1467272},
-	"check of every byte":               {Allocations: 2143, AllocatedBytes: 23296608, Gets: 30, GetBytes: 15426177, Stats: 21, Lists: 2}, // the ledger is read once more after the listing
+	"check of every byte":               {Allocations: 2143, AllocatedBytes: 23296608, Gets: 36, GetBytes: 15426177, Stats: 21, Lists: 2}, // the ledger is read once more after the listing
 }
 
 // slack is how far above what is stated a cost may lie: chunks are cut by a secret that differs from run to run, and so does, a little, all
