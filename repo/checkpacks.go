@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"hash/fnv"
 
 	"golang.org/x/sync/errgroup"
@@ -41,60 +41,16 @@ func (s *Subset) has(p *index.Pack) bool {
 	return float64(h.Sum64()>>11)/(1<<53) < s.Share
 }
 
-// readPacks reads the chosen packs, one index file after the other, so that memory is bounded by one.
+// readPacks reads the chosen packs. The index files that tell of them are read one by one meanwhile, so that memory is bounded.
 func (c *checker) readPacks(ctx context.Context) error {
 	if c.opts.ReadData == nil {
 		return nil
 	}
-	var files []ledger.IndexFile
-	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
-	for _, f := range files {
-		if c.lost[fileName(f)] {
-			continue // as was told before
-		}
-		packs, err := c.readable(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := c.readAll(ctx, packs); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readable returns the chosen packs of an index file, with what the file says of their segments if this key can open it.
-func (c *checker) readable(ctx context.Context, f ledger.IndexFile) ([]index.Pack, error) {
-	read := c.repo.readIndexFile
-	if c.repo.ring == nil {
-		read = c.repo.inventory
-	}
-	packs, err := read(ctx, f)
-	if err != nil {
-		return nil, c.fault(err)
-	}
-	var chosen []index.Pack
-	for i := range packs {
-		if c.opts.ReadData.has(&packs[i]) {
-			chosen = append(chosen, packs[i])
-		}
-	}
-	return chosen, nil
-}
-
-func (c *checker) readAll(ctx context.Context, packs []index.Pack) error {
 	g, ctx := errgroup.WithContext(ctx)
 	work := make(chan *index.Pack)
 	g.Go(func() error {
 		defer close(work)
-		for i := range packs {
-			select {
-			case work <- &packs[i]:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
+		return c.choose(ctx, work)
 	})
 	for range c.opts.Workers {
 		g.Go(func() error {
@@ -108,6 +64,45 @@ func (c *checker) readAll(ctx context.Context, packs []index.Pack) error {
 		})
 	}
 	return g.Wait()
+}
+
+// choose sends the chosen packs of all index files.
+func (c *checker) choose(ctx context.Context, work chan<- *index.Pack) error {
+	var files []ledger.IndexFile
+	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
+	for _, f := range files {
+		if c.lost[fileName(f)] {
+			continue // as was told before
+		}
+		packs, err := c.readable(ctx, f)
+		if err != nil {
+			return err
+		}
+		for i := range packs {
+			if !c.opts.ReadData.has(&packs[i]) {
+				continue
+			}
+			select {
+			case work <- &packs[i]:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// readable returns the packs of an index file, with what the file says of their segments if this key can open it.
+func (c *checker) readable(ctx context.Context, f ledger.IndexFile) ([]index.Pack, error) {
+	read := c.repo.readIndexFile
+	if c.repo.ring == nil {
+		read = c.repo.inventory
+	}
+	packs, err := read(ctx, f)
+	if err != nil {
+		return nil, c.fault(err)
+	}
+	return packs, nil
 }
 
 // packVerifier verifies packs for one goroutine.
@@ -146,19 +141,27 @@ func (v *packVerifier) verify(ctx context.Context, p *index.Pack) error {
 	return nil
 }
 
+var errWrongHash = errors.New("its bytes do not have the hash that names it")
+
 // contents verifies the hash of a pack, and then, as far as this key goes, its directory and each of its segments and chunks.
 func (v *packVerifier) contents(p *index.Pack, body []byte) error {
 	r := v.checker.repo
-	if hashOf(body) != p.Hash {
-		err := fmt.Errorf("its bytes do not have the hash that names it")
+	var dir *pack.Directory
+	var hash ID
+	var err error
+	if r.ring == nil {
+		hash = hashOf(body)
+	} else {
+		dir, hash, err = pack.OpenHashed(body, r.ring)
+	}
+	if hash != p.Hash {
+		err = errWrongHash
+	}
+	if err != nil {
 		return &CorruptError{Key: p.PackKey(), Offset: -1, Err: err}
 	}
 	if r.ring == nil {
 		return nil
-	}
-	dir, err := pack.OpenDirectory(body, r.ring)
-	if err != nil {
-		return &CorruptError{Key: p.PackKey(), Offset: -1, Err: err}
 	}
 	if !bytes.Equal(pack.AppendSegments(nil, dir.Segments), pack.AppendSegments(nil, p.Segments)) || dir.BodyOffset() != p.BodyOffset {
 		return &CorruptError{Key: p.PackKey(), Offset: -1, Err: errOtherIndex}

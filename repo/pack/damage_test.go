@@ -45,6 +45,9 @@ func TestEveryByteCounts(t *testing.T) {
 		require.ErrorIs(t, Verify(p, name), ErrHash, i)
 		_, err := OpenDirectory(p, w.ring)
 		require.Error(t, err, "byte %d", i)
+		_, hash, err := OpenHashed(p, w.ring)
+		require.Error(t, err, "byte %d", i)
+		require.Equal(t, crypto.Hash(p), hash)
 		if at < dir.BodyOffset() || at >= directory {
 			_, err := ReadDirectory(bytes.NewReader(p), int64(len(p)), w.ring)
 			require.Error(t, err, "byte %d", i)

@@ -107,32 +107,60 @@ func readRange(r io.ReaderAt, off, n int64) ([]byte, error) {
 // OpenDirectory returns the directory of the whole pack p. Beyond what ReadDirectory checks, it checks all bytes before the
 // directory against the hash in it. Errors are *FormatError, or those of keys.
 func OpenDirectory(p []byte, keys MapKeys) (*Directory, error) {
+	dir, at, before, err := openWhole(p, keys)
+	if err == nil && crypto.Hash(p[:at]) != before {
+		err = errBefore()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dir, nil
+}
+
+// OpenHashed is OpenDirectory, and returns the hash of p too, which a pack is named by. Whatever the error, the hash is right.
+func OpenHashed(p []byte, keys MapKeys) (*Directory, crypto.ID, error) {
+	dir, at, before, err := openWhole(p, keys)
+	if err != nil {
+		return nil, crypto.Hash(p), err
+	}
+	var first, whole crypto.ID
+	h := crypto.NewHash()
+	h.Write(p[:at])
+	h.Sum(first[:0])
+	h.Write(p[at:])
+	h.Sum(whole[:0])
+	if first != before {
+		return nil, whole, errBefore()
+	}
+	return dir, whole, nil
+}
+
+func errBefore() error {
+	return &FormatError{Err: fmt.Errorf("bytes before the directory: %w", ErrHash)}
+}
+
+// openWhole reads the directory of the whole pack p, and returns where it starts and the hash that it gives of all bytes before it.
+func openWhole(p []byte, keys MapKeys) (dir *Directory, at uint32, before crypto.ID, err error) {
 	if len(p) < MinSize || len(p) > MaxSize {
-		return nil, formatf(0, "pack of %d bytes", len(p))
+		return nil, 0, before, formatf(0, "pack of %d bytes", len(p))
 	}
 	h, err := DecodeHeader(p)
 	if err != nil {
-		return nil, err
+		return nil, 0, before, err
 	}
 	if int(h.BodyOffset()) > len(p) {
-		return nil, formatf(0, "key table of %d bytes in a pack of %d", h.KeyTable, len(p))
+		return nil, 0, before, formatf(0, "key table of %d bytes in a pack of %d", h.KeyTable, len(p))
 	}
 	o := opener{size: int64(len(p)), header: h, head: p[:h.BodyOffset()], tail: p}
 	if err := o.open(keys); err != nil {
-		return nil, err
+		return nil, 0, before, err
 	}
 	box, err := o.directoryBox(bytes.NewReader(p))
 	if err != nil {
-		return nil, err
+		return nil, 0, before, err
 	}
-	dir, before, err := o.directory(box)
-	if err != nil {
-		return nil, err
-	}
-	if crypto.Hash(p[:o.locator.directory]) != before {
-		return nil, &FormatError{Err: fmt.Errorf("bytes before the directory: %w", ErrHash)}
-	}
-	return dir, nil
+	dir, before, err = o.directory(box)
+	return dir, o.locator.directory, before, err
 }
 
 // opener holds what is known of a pack while its directory is sought.
