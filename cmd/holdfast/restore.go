@@ -64,7 +64,8 @@ func (f *restoreFlags) register(s *pflag.FlagSet) {
 	s.StringArrayVar(&o.IInclude, "iinclude", nil, "restore only what matches this `pattern`, whatever the case")
 	s.StringArrayVarP(&o.Exclude, "exclude", "e", nil, "leave out what matches this `pattern` (repeatable)")
 	s.StringArrayVar(&o.IExclude, "iexclude", nil, "leave out what matches this `pattern`, whatever the case")
-	s.BoolVar(&o.Verify, "verify", false, "read everything back in the end and compare")
+	s.BoolVar(&o.Verify, "verify", false, "read everything back from the disk in the end and compare")
+	s.BoolVar(&o.Sync, "sync", false, "make sure that all is on the disk in the end")
 	s.BoolVar(&o.NoSparse, "no-sparse", false, "write zeros instead of leaving holes")
 	s.BoolVarP(&o.DryRun, "dry-run", "n", false, "change nothing, and say what would be done")
 	s.BoolVar(&o.NoOwner, "no-owner", false, "leave everything to whoever runs this")
@@ -115,6 +116,7 @@ func (a *app) runRestore(ctx context.Context, f *restoreFlags, arg string) (err 
 		return err
 	}
 	a.setRestoreOptions(&f.tree.Options)
+	f.tree.Sync = f.tree.Sync || f.tree.Verify // else memory would be compared
 	if f.toFile != "" {
 		return a.restoreFile(ctx, r, m, p, f)
 	}

@@ -184,7 +184,11 @@ func (e *entry) listXattrs() ([]string, error) {
 		names, err := xattr.FList(e.file)
 		return names, cause(err)
 	}
-	names, err := xattr.LList(e.xattrPath())
+	list := xattr.LList
+	if e.path != "" {
+		list = xattr.List
+	}
+	names, err := list(e.xattrPath())
 	return names, cause(err)
 }
 
@@ -192,14 +196,22 @@ func (e *entry) setXattr(name string, value []byte) error {
 	if e.file != nil {
 		return cause(xattr.FSet(e.file, name, value))
 	}
-	return cause(xattr.LSet(e.xattrPath(), name, value))
+	set := xattr.LSet
+	if e.path != "" {
+		set = xattr.Set
+	}
+	return cause(set(e.xattrPath(), name, value))
 }
 
 func (e *entry) removeXattr(name string) error {
 	if e.file != nil {
 		return cause(xattr.FRemove(e.file, name))
 	}
-	return cause(xattr.LRemove(e.xattrPath(), name))
+	remove := xattr.LRemove
+	if e.path != "" {
+		remove = xattr.Remove
+	}
+	return cause(remove(e.xattrPath(), name))
 }
 
 // cause takes the path off an error, which is one that means nothing to anyone.

@@ -76,6 +76,20 @@ func holeAt(f *os.File, off, n int64) int64 {
 	return min(data-off, n)
 }
 
+// startFlush lets the system begin to write a range of a file to the disk, so that less is left to do in the end.
+func startFlush(f *os.File, off, n int64) {
+	_ = control(f, func(fd int) error { return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE) }) // the flush in the end tells
+}
+
+// dataAt returns how many of the n bytes at off of a file there are before its next hole, at least one block.
+func dataAt(f *os.File, off, n int64) int64 {
+	hole, err := f.Seek(off, unix.SEEK_HOLE)
+	if err != nil || hole <= off {
+		return min(n, int64(len(zeros)))
+	}
+	return min(n, hole-off)
+}
+
 // dropCache drops what is cached of a file, so that reading it reads the disk.
 func dropCache(out any) {
 	if f, ok := out.(*os.File); ok {

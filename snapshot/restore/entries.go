@@ -130,7 +130,7 @@ func (v *restorer) howFor(n *tree.Node, st *stat) how {
 }
 
 func (v *restorer) newFile(n *tree.Node) *file {
-	f := &file{files: &v.run.files, folder: v.at, node: n, size: n.Content.Size, index: v.index}
+	f := &file{files: &v.run.files, folder: v.at, node: n, size: n.Content.Size, index: v.index, sync: v.run.opts.Sync}
 	f.target = target{
 		path: v.path(n.Name), out: f, sparse: !v.run.opts.NoSparse,
 		refused: func(err error) error { return v.run.refused("restore", f.path, err) },
@@ -227,7 +227,11 @@ func (v *restorer) special(d dirHandle, n *tree.Node, there bool, st *stat) erro
 	if n.Links > 1 {
 		v.links.add(v, n)
 	}
-	v.run.attributes.set(path, &entry{dir: d, name: n.Name}, n, v.run.xattrs(n, path))
+	list := v.run.xattrs(n, path)
+	err := holding(d, n, func(e *entry) { v.run.attributes.set(path, e, n, list) })
+	if err != nil {
+		return err
+	}
 	v.run.counters.others.Add(1)
 	kind := EventRestored
 	switch {

@@ -29,6 +29,7 @@ type file struct {
 	node   *tree.Node
 	size   int64
 	index  int // in the walk
+	sync   bool
 	how    how
 	was    identity // of what is in its place, to update or to keep
 
@@ -183,6 +184,9 @@ func (f *file) resize(h *os.File) error {
 func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 	err = f.with(func(h *os.File) error {
 		n, err = h.WriteAt(p, off)
+		if f.sync {
+			startFlush(h, off, int64(n))
+		}
 		return err
 	})
 	return n, cutPath(err)

@@ -70,7 +70,7 @@ func TestSymlinksInTarget(t *testing.T) {
 				target = filepath.Join(out, "file")
 			}
 			require.NoError(t, os.Symlink(target, link))
-			o.Verify, o.NoSync = true, true
+			o.Verify = true
 			_, err := restore.Tree(t.Context(), r, root, path, &o)
 			require.NoError(t, err)
 			check()
@@ -125,7 +125,7 @@ func TestSwappedFolder(t *testing.T) {
 		}
 	}()
 	for i, start := 0, time.Now(); time.Since(start) < time.Second; i++ {
-		o := &restore.TreeOptions{Delete: i%2 == 0, Options: restore.Options{NoSync: true, Verify: i%3 == 0}, Exclude: []string{"/link"}}
+		o := &restore.TreeOptions{Delete: i%2 == 0, Options: restore.Options{Verify: i%3 == 0}, Exclude: []string{"/link"}}
 		_, _ = restore.Tree(t.Context(), r, root, path, o)
 		if _, err := os.Lstat(link); err != nil { // it took the place of the folder, and was replaced
 			_ = os.Symlink(out, link)

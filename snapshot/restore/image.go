@@ -72,7 +72,7 @@ func ImageFile(ctx context.Context, r *repo.Repository, c content.Content, path 
 		return nil, err
 	}
 	stats, err := Image(ctx, r, c, f, &o)
-	if err = errors.Join(err, f.Close()); err == nil && made && !o.NoSync {
+	if err = errors.Join(err, f.Close()); err == nil && made && o.Sync {
 		err = fsx.SyncFolder(filepath.Dir(path))
 	}
 	return stats, err
@@ -96,8 +96,10 @@ func (im *image) run(ctx context.Context, t *target, out io.WriterAt) error {
 	if t.written.Load() == 0 && t.compare && !t.resized {
 		im.counters.unchanged.Add(1)
 	}
-	if err := im.sync(out); err != nil {
-		return err
+	if _, device := t.out.(*deviceOutput); device || im.opts.Sync {
+		if err := im.sync(out); err != nil {
+			return err
+		}
 	}
 	if im.opts.Verify {
 		check := &target{path: t.path, out: t.out, verify: true, refused: t.refused}
@@ -123,7 +125,7 @@ func (im *image) pass(ctx context.Context, t *target) error {
 // sync makes the target durable, if it can be.
 func (im *image) sync(out io.WriterAt) error {
 	s, ok := out.(interface{ Sync() error })
-	if im.opts.NoSync || !ok {
+	if !ok {
 		return nil
 	}
 	if err := s.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !isInvalid(err) {

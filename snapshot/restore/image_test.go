@@ -29,10 +29,10 @@ func TestImage(t *testing.T) {
 		r := b.commit(c)
 		for _, o := range []restore.ImageOptions{
 			{},
-			{Options: restore.Options{Workers: 1, NoSync: true}},
-			{Options: restore.Options{NoSparse: true, Verify: true, NoSync: true}},
-			{Options: restore.Options{Workers: 5, Verify: true, NoSync: true}, InPlace: true},
-			manyWindows(restore.Options{Verify: true, NoSync: true}), {Options: manyWindows(restore.Options{Workers: 4, Verify: true, NoSync: true}).Options, InPlace: true},
+			{Options: restore.Options{Workers: 1}},
+			{Options: restore.Options{NoSparse: true, Verify: true}},
+			{Options: restore.Options{Workers: 5, Verify: true}, InPlace: true},
+			manyWindows(restore.Options{Verify: true}), {Options: manyWindows(restore.Options{Workers: 4, Verify: true}).Options, InPlace: true},
 		} {
 			path := tempFile(t)
 			stats, err := restore.ImageFile(t.Context(), r, c, path, &o)
@@ -409,6 +409,26 @@ func TestModTimeAndProgress(t *testing.T) {
 	require.EqualValues(t, 1, last.Files)
 }
 
+// flushed counts how often a target is flushed.
+type flushed struct {
+	discard
+	times int
+}
+
+func (f *flushed) Sync() error { f.times++; return nil }
+
+func TestSync(t *testing.T) {
+	b := newBench(t, small)
+	c := b.save([]byte("data"))
+	r := b.commit(c)
+	for _, sync := range []bool{false, true} {
+		out := &flushed{}
+		_, err := restore.Image(t.Context(), r, c, out, &restore.ImageOptions{Options: restore.Options{Sync: sync}})
+		require.NoError(t, err)
+		require.Equal(t, sync, out.times == 1)
+	}
+}
+
 func BenchmarkImage(b *testing.B) {
 	x := newBench(b, repo.Config{})
 	rng := newRand(b)
@@ -428,17 +448,16 @@ func BenchmarkImage(b *testing.B) {
 			}
 		})
 	}
-	noSync := restore.Options{NoSync: true}
 	run("file", func() error {
-		_, err := restore.ImageFile(b.Context(), r, c, path, &restore.ImageOptions{Options: noSync})
+		_, err := restore.ImageFile(b.Context(), r, c, path, nil)
 		return err
 	})
 	run("inplace", func() error {
-		_, err := restore.ImageFile(b.Context(), r, c, path, &restore.ImageOptions{Options: noSync, InPlace: true})
+		_, err := restore.ImageFile(b.Context(), r, c, path, &restore.ImageOptions{InPlace: true})
 		return err
 	})
 	run("discard", func() error {
-		_, err := restore.Image(b.Context(), r, c, discard{}, &restore.ImageOptions{Options: noSync})
+		_, err := restore.Image(b.Context(), r, c, discard{}, nil)
 		return err
 	})
 	run("dump", func() error { return restore.Dump(b.Context(), r, c, io.Discard, nil) })

@@ -17,8 +17,9 @@ type Options struct {
 	NoSparse bool
 	// Verify reads everything back in the end and compares its hashes.
 	Verify bool
-	// NoSync leaves it to the system when what was written reaches the disk.
-	NoSync bool
+	// Sync makes sure that what was written has reached the disk. Without it only devices are flushed, and a file may be lost, or not be
+	// whole, when power fails soon after. With Verify, it makes that the disk is read, and not what the system remembers.
+	Sync bool
 	// Progress is called several times a second, from one goroutine, and once in the end.
 	Progress func(Progress)
 	// Report hears of each file: what became of it, and what went wrong. It is called by any number of goroutines.

@@ -81,30 +81,31 @@ func TestExecuting(t *testing.T) {
 	requireTree(t, path, []*item{it})
 }
 
-// TestKeptIsReplaced has somebody exchange a file that keeps its content with one from elsewhere, over and over, while it gets its attributes.
+// TestKeptIsReplaced has somebody exchange what keeps its content with a file from elsewhere, over and over, while it gets its attributes.
 func TestKeptIsReplaced(t *testing.T) {
-	it := text("f", "stored").with(func(n *tree.Node) { n.Mode = 0o666 })
-	_, r, root := stored(t, it)
-	path := t.TempDir()
-	restoreTree(t, r, root, path, nil)
-	out, check := outside(t)
-	f, link := filepath.Join(path, "f"), filepath.Join(path, "link")
-	require.NoError(t, os.Link(filepath.Join(out, "file"), link))
-	for start := time.Now(); time.Since(start) < time.Second; {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for range 20 {
-				_ = unix.Renameat2(unix.AT_FDCWD, f, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE)
+	fifo := &item{Node: common("f", tree.FIFO, 0o666)}
+	for _, it := range []*item{text("f", "stored").with(func(n *tree.Node) { n.Mode = 0o666 }), fifo} {
+		_, r, root := stored(t, it)
+		path := t.TempDir()
+		restoreTree(t, r, root, path, nil)
+		out, check := outside(t)
+		f, link := filepath.Join(path, "f"), filepath.Join(path, "link")
+		require.NoError(t, os.Link(filepath.Join(out, "file"), link))
+		for start := time.Now(); time.Since(start) < time.Second; {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for range 20 {
+					_ = unix.Renameat2(unix.AT_FDCWD, f, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE)
+				}
+			}()
+			_, _ = restore.Tree(t.Context(), r, root, path, &restore.TreeOptions{Overwrite: restore.OverwriteIfChanged})
+			<-done
+			check()
+			if info, err := os.Stat(link); err != nil || info.Size() != 4 { // it was replaced, or is the other one
+				_ = os.Remove(link)
+				require.NoError(t, os.Link(filepath.Join(out, "file"), link))
 			}
-		}()
-		o := &restore.TreeOptions{Overwrite: restore.OverwriteIfChanged, Options: restore.Options{NoSync: true}}
-		_, _ = restore.Tree(t.Context(), r, root, path, o)
-		<-done
-		check()
-		if info, err := os.Stat(link); err != nil || info.Size() != 4 { // it was replaced, or is the other one
-			_ = os.Remove(link)
-			require.NoError(t, os.Link(filepath.Join(out, "file"), link))
 		}
 	}
 }

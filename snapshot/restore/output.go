@@ -54,6 +54,16 @@ type fileOutput struct {
 	*os.File
 	sparse bool // holes may be made
 	fresh  bool // it reads as zeros where nothing was written
+	sync   bool // it is flushed in the end
+}
+
+// WriteAt implements output.
+func (f *fileOutput) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(p, off)
+	if f.sync {
+		startFlush(f.File, off, int64(n))
+	}
+	return n, err
 }
 
 func (f *fileOutput) zero(off, n int64) (int64, error) {
@@ -68,13 +78,29 @@ func zeroFile(f *os.File, off, n int64, sparse, fresh bool) (int64, error) {
 	case fresh:
 		return writeZeros(f, nil, off, n)
 	case sparse:
-		skipped := zerosAt(f, off, n)
-		off, n = off+skipped, n-skipped
-		if err := punch(f, off, n); !errors.Is(err, errors.ErrUnsupported) {
-			return n, err
-		}
+		return punchData(f, off, n)
 	}
 	return writeZeros(f, f, off, n)
+}
+
+// punchData makes holes where a range of a file has data that is not zeros.
+func punchData(f *os.File, off, n int64) (changed int64, err error) {
+	for end := off + n; ; {
+		if off += zerosAt(f, off, end-off); off == end {
+			return changed, nil
+		}
+		data := dataAt(f, off, end-off)
+		err := punch(f, off, data)
+		if errors.Is(err, errors.ErrUnsupported) {
+			written, err := writeZeros(f, f, off, end-off)
+			return changed + written, err
+		}
+		if err != nil {
+			return changed, err
+		}
+		off += data
+		changed += data
+	}
 }
 
 // zerosAt returns how many of the n bytes at off of a file are zeros, at least those before the first block that has others.
@@ -168,7 +194,7 @@ func prepareFile(t *target, f *os.File, have, size int64, o *ImageOptions) error
 	if have == 0 {
 		t.fresh, t.compare = true, false
 	}
-	t.out = &fileOutput{File: f, sparse: t.sparse, fresh: t.fresh}
+	t.out = &fileOutput{File: f, sparse: t.sparse, fresh: t.fresh, sync: o.Sync}
 	if !t.sparse && t.fresh {
 		if err := allocate(f, size); err != nil {
 			return fmt.Errorf("reserving %d bytes for %s: %w", size, t.path, err)

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-backup/holdfast/snapshot/tree"
 )
 
 const (
@@ -37,3 +39,9 @@ func dropFileCache(*os.File) {}
 
 // folderEntry is a folder whose attributes are set, open as own and called name in d.
 func folderEntry(d, own dirHandle, name string) *entry { return &entry{dir: d, name: name, file: own} }
+
+// holding calls fn with something in d that is not opened, by its name.
+func holding(d dirHandle, n *tree.Node, fn func(*entry)) error {
+	fn(&entry{dir: d, name: n.Name})
+	return nil
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-backup/holdfast/snapshot/tree"
 )
 
 const (
@@ -33,7 +35,12 @@ func chmodAt(d dirHandle, name string, mode uint32) error {
 }
 
 // xattrPath is a path of an entry for calls on extended attributes, which take no descriptor of a folder.
-func (e *entry) xattrPath() string { return fmt.Sprintf("/proc/self/fd/%d/%s", e.dir.Fd(), e.name) }
+func (e *entry) xattrPath() string {
+	if e.path != "" {
+		return e.path
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", e.dir.Fd(), e.name)
+}
 
 // ownXattr reports whether an extended attribute belongs to what is restored, so that it is removed if the snapshot does not have it. Labels of the
 // system's security modules do not.
@@ -45,6 +52,29 @@ func ownXattr(name string) bool {
 // privilegedXattr reports whether only root may set the attribute.
 func privilegedXattr(name string) bool {
 	return strings.HasPrefix(name, "security.") || strings.HasPrefix(name, "trusted.")
+}
+
+// holding calls fn with a symlink, fifo or device in d, held so that whoever exchanges it meanwhile changes nothing about what fn gets. It
+// is not opened for that.
+func holding(d dirHandle, n *tree.Node, fn func(*entry)) error {
+	f, err := openAt(d, n.Name, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := fstat(f)
+	if err == nil && st.typ != n.Type {
+		err = ErrReplaced
+	}
+	if err != nil {
+		return err
+	}
+	e := entry{dir: d, name: n.Name, path: fmt.Sprintf("/proc/self/fd/%d", f.Fd())}
+	if _, err := os.Lstat(e.path); err != nil {
+		e.path = "" // no /proc here
+	}
+	fn(&e)
+	return nil
 }
 
 // mountOf tells mounts apart, those of one file system too.

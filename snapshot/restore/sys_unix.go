@@ -181,6 +181,7 @@ type entry struct {
 	dir  dirHandle
 	name string
 	file *os.File // may be nil
+	path string   // followed instead of the name, if it is not empty
 }
 
 // keep leaves an id of an owner as it is.
@@ -191,6 +192,9 @@ func (e *entry) chown(uid, gid int) error {
 		if e.file != nil {
 			return unix.Fchown(int(e.file.Fd()), uid, gid)
 		}
+		if e.path != "" {
+			return unix.Chown(e.path, uid, gid)
+		}
 		return unix.Fchownat(int(e.dir.Fd()), e.name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
 	})
 }
@@ -199,6 +203,9 @@ func (e *entry) chmod(mode uint32) error {
 	return retry(func() error {
 		if e.file != nil {
 			return unix.Fchmod(int(e.file.Fd()), mode)
+		}
+		if e.path != "" {
+			return unix.Chmod(e.path, mode)
 		}
 		return chmodAt(e.dir, e.name, mode)
 	})
@@ -209,6 +216,9 @@ func (e *entry) setTimes(access, modified int64) error {
 	return retry(func() error {
 		if e.file != nil && futimensWorks {
 			return futimens(int(e.file.Fd()), &ts)
+		}
+		if e.path != "" {
+			return unix.UtimesNanoAt(unix.AT_FDCWD, e.path, ts[:], 0)
 		}
 		return unix.UtimesNanoAt(int(e.dir.Fd()), e.name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
 	})

@@ -69,6 +69,20 @@ func TestSparse(t *testing.T) {
 	requireFile(t, path, data)
 	require.LessOrEqual(t, blocks(t, path), int64(len(data)-2<<20+64<<10))
 
+	// Only what is there is taken out of a hole.
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	for _, off := range []int64{3<<20 + 300_000, 4 << 20} {
+		_, err = f.WriteAt([]byte{1}, off)
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Close())
+	stats, err := restore.ImageFile(t.Context(), r, c, path, &restore.ImageOptions{InPlace: true})
+	require.NoError(t, err)
+	requireFile(t, path, data)
+	require.Positive(t, stats.Written)
+	require.LessOrEqual(t, stats.Written, int64(512<<10), "two blocks, and not the hole they were in")
+
 	_, err = restore.ImageFile(t.Context(), r, c, path, &restore.ImageOptions{Options: restore.Options{NoSparse: true}})
 	require.NoError(t, err)
 	requireFile(t, path, data)

@@ -179,7 +179,7 @@ func (t *treeRun) run(ctx context.Context) error {
 	if t.opts.DryRun {
 		return nil
 	}
-	if !t.opts.NoSync {
+	if t.opts.Sync {
 		if err := t.folders.sync(); err != nil {
 			return fmt.Errorf("flushing the target: %w", err)
 		}

@@ -200,7 +200,7 @@ func TestTree(t *testing.T) {
 	t.Cleanup(func() { makeWritable(path) })
 	var last restore.Progress
 	var ev events
-	o := &restore.TreeOptions{Options: restore.Options{Verify: true, NoSync: true, Report: ev.report, Progress: func(p restore.Progress) { last = p }}}
+	o := &restore.TreeOptions{Options: restore.Options{Verify: true, Report: ev.report, Progress: func(p restore.Progress) { last = p }}}
 	stats := restoreTree(t, r, root, path, o)
 	requireTree(t, path, items)
 	require.EqualValues(t, 312, stats.Files)
@@ -295,7 +295,7 @@ func TestOverwrite(t *testing.T) {
 			write(filepath.Join(path, "newer"), "newer", newer)
 			write(filepath.Join(path, "lookalike"), "STORED", time.Unix(0, testTime))
 			require.NoError(t, os.Mkdir(filepath.Join(path, "d"), 0o711))
-			stats := restoreTree(t, r, root, path, &restore.TreeOptions{Overwrite: c.o, Options: restore.Options{NoSync: true}})
+			stats := restoreTree(t, r, root, path, &restore.TreeOptions{Overwrite: c.o})
 			for name, want := range map[string]string{"older": c.older, "newer": c.newer, "lookalike": c.lookalike, "missing": "stored", "d/f": "stored"} {
 				requireFile(t, filepath.Join(path, name), []byte(want))
 			}
@@ -383,7 +383,7 @@ func TestManyFiles(t *testing.T) {
 		items = append(items, d)
 	}
 	_, r, root := stored(t, items...)
-	for _, o := range []restore.Options{{Workers: 4, Verify: true, NoSync: true}, manyWindows(restore.Options{Workers: 3, Verify: true, NoSync: true}).Options} {
+	for _, o := range []restore.Options{{Workers: 4, Verify: true}, manyWindows(restore.Options{Workers: 3, Verify: true}).Options} {
 		path := t.TempDir()
 		stats := restoreTree(t, r, root, path, &restore.TreeOptions{Options: o})
 		require.EqualValues(t, 450, stats.Files)
@@ -461,7 +461,7 @@ func BenchmarkTree(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		n++
-		stats := restoreTree(b, r, root, filepath.Join(base, time.Duration(n).String()), &restore.TreeOptions{Options: restore.Options{NoSync: true}})
+		stats := restoreTree(b, r, root, filepath.Join(base, time.Duration(n).String()), nil)
 		b.SetBytes(stats.Bytes)
 		require.EqualValues(b, 10_000, stats.Files)
 	}
