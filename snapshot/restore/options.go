@@ -10,8 +10,8 @@ import (
 
 // Options are what all restores have in common.
 type Options struct {
-	// Workers is how many segments are fetched and decoded at the same time. Zero means one for each processor. Stores that
-	// answer slowly are read faster with more.
+	// Workers is how many segments are fetched, decoded and written at the same time. Zero means one more than there are processors, as
+	// one waits for the target. Stores that answer slowly are read faster with more.
 	Workers int
 	// NoSparse writes zeros where there could be holes, so that a new file has its space from the start.
 	NoSparse bool
@@ -33,7 +33,7 @@ func (o *Options) setDefaults(segment int) {
 		o.limits = defaultLimits()
 	}
 	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+		o.Workers = runtime.GOMAXPROCS(0) + 1
 	}
 	o.Workers = min(o.Workers, max(1, maxWorkerBytes/(3*segment)))
 	if o.Report == nil {

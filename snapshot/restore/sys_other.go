@@ -118,6 +118,7 @@ type entry struct {
 	dir  dirHandle
 	name string
 	file *os.File
+	path string // of things held, none here
 }
 
 const keep = -1
