@@ -3,7 +3,7 @@
 //
 //	go run ./bench/scale                  # up to 10^7 chunks
 //	go run ./bench/scale -chunks 1e8      # one size
-//	go run ./bench/scale -json scale.json -svg scale.svg
+//	make scale                            # up to 10^8, into docs/scale.json and docs/scale.svg
 //
 // The repositories are synthetic and real: index files and ledger entries are made by the encoders that sessions use, and read by the
 // code that users run; only the packs that they name are not there. Each measurement is a process of its own.
