@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
 // Credential opens slots in tests.
@@ -17,3 +18,12 @@ func (s *Session) ReleaseLock() error { return s.lock.Close() }
 
 // SetIndexStep sets how many bytes of index files are taken in first for one who looks for a chunk.
 func (r *Repository) SetIndexStep(n int64) { r.committed.step = n }
+
+// SetCompress makes a writer compress in another way, which the decompressor understands.
+func (w *Writer) SetCompress(f func(dst, plain []byte) ([]byte, pack.Codec)) {
+	w.compressor = compress(f)
+}
+
+type compress func(dst, plain []byte) ([]byte, pack.Codec)
+
+func (f compress) Compress(dst, plain []byte) ([]byte, pack.Codec) { return f(dst, plain) }

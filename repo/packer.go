@@ -33,7 +33,7 @@ type sealedSegment struct {
 }
 
 // maxWaiting bounds the segments kept back while smaller ones fill the rest of a pack, in multiples of the segment size.
-const maxWaiting = 2
+const maxWaiting = 4
 
 func newPacker(s *Session, c Class) (*packer, error) {
 	key, entry, err := s.repo.ring.NewSessionKey(c)

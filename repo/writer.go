@@ -10,6 +10,11 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
+// compressor is what a writer needs of a [pack.Compressor].
+type compressor interface {
+	Compress(dst, plain []byte) (stored []byte, codec pack.Codec)
+}
+
 // Writer stores chunks of one class for one goroutine: it names them, leaves out those that are known, and carries the rest from
 // plaintext to a sealed and verified segment. It does not allocate for each chunk.
 type Writer struct {
@@ -21,7 +26,7 @@ type Writer struct {
 	plain  []byte
 	chunks []pack.Chunk
 
-	compressor   *pack.Compressor
+	compressor   compressor
 	decompressor *pack.Decompressor
 	stored       []byte // compressed
 	sealed       []byte

@@ -165,3 +165,30 @@ func TestLevels(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// TestNoiseAndBack: what a compressor makes of a segment may depend on the one before, but always decompresses, and noise never makes it
+// miss what follows.
+func TestNoiseAndBack(t *testing.T) {
+	r := newRand(t)
+	d, err := NewDecompressor()
+	require.NoError(t, err)
+	letters := fill(r, make([]byte, 200<<10)) // nothing repeats, but bytes are few
+	for i := range letters {
+		letters[i] = "etaoinsh"[letters[i]&7]
+	}
+	for level := Fastest; level <= Best; level++ {
+		c, err := NewCompressor(level, 1<<20)
+		require.NoError(t, err)
+		for range 3 {
+			for _, plain := range [][]byte{letters, letters, fill(r, make([]byte, 200<<10)), text(r, 200<<10), letters} {
+				stored, codec := c.Compress(nil, plain)
+				back, err := d.Decompress(nil, codec, uint32(len(plain)), stored)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(plain, back))
+			}
+			stored, codec := c.Compress(nil, letters)
+			require.Equal(t, Zstd, codec)
+			require.Less(t, len(stored), len(letters)/2)
+		}
+	}
+}
