@@ -42,6 +42,7 @@ type SessionOptions struct {
 type Session struct {
 	repo        *Repository
 	id          ledger.SessionID
+	opened      uint64
 	compression pack.Level
 	dryRun      bool
 	lock        io.Closer
@@ -151,6 +152,7 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 		}
 	}
 	if o.DryRun {
+		s.opened = s.repo.chain.head()
 		return s.openIndexes(ctx)
 	}
 	if s.lock, err = s.takeLock(ctx, s.id); err != nil {
@@ -163,6 +165,7 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 	defer dead.release()
 	body := &ledger.Open{Session: s.id, Kind: o.Kind, Host: o.Host, Source: source, Program: o.Program}
 	err = s.append(ctx, func(st *ledger.State) (ledger.Body, error) {
+		s.opened, _ = st.Head()
 		body.Adopts = dead.live(st)
 		return body, nil
 	})
@@ -297,6 +300,10 @@ func (s *Session) Stats() SessionStats {
 
 // ID returns the session's id, 32 hexadecimal digits.
 func (s *Session) ID() string { return s.id.String() }
+
+// Opened returns the number of the ledger's entry that opened the session. Only what snapshots with lower numbers refer to may be taken
+// over unread.
+func (s *Session) Opened() uint64 { return s.opened }
 
 // Flush stores everything that was saved and waits until it is durable. Writers must have been flushed.
 func (s *Session) Flush(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -107,6 +108,7 @@ func (b *backup) run(ctx context.Context, root *place) error {
 		return ErrNothing
 	}
 	b.manifest.Root = pair
+	slices.SortFunc(b.manifest.Deltas, func(x, y Delta) int { return strings.Compare(x.Path, y.Path) })
 	unchanged := b.opts.SkipIfUnchanged && b.unchangedItems()
 	if !unchanged {
 		if err := b.session.Flush(ctx); err != nil {
@@ -151,9 +153,12 @@ func (b *backup) findParent(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("parent: %w", err)
 		}
+		if m.number >= b.session.Opened() {
+			return fmt.Errorf("parent: snapshot %s is younger than this backup", m.ShortID())
+		}
 		b.parent = m
 	} else {
-		b.parent = findParent(ctx, b.repo, &b.manifest, *b.opts.GroupBy)
+		b.parent = findParent(ctx, b.repo, &b.manifest, *b.opts.GroupBy, b.session.Opened())
 	}
 	if b.parent == nil {
 		return nil

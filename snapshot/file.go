@@ -74,6 +74,7 @@ func chunkerKind(code uint8) chunk.Kind { return chunk.Kind(code >> 4) }
 func (b *backup) reuse(path string, e *source.Entry, was *tree.Node) *tree.Node {
 	node := newNode(e, b.opts.WithATime)
 	node.Content = was.Content
+	b.inherit(path)
 	b.tally.filesUnmodified.Add(1)
 	b.tally.bytes.Add(uint64(e.Size))
 	b.opts.Report(Event{Kind: EventUnmodified, Path: path, Size: e.Size})
@@ -91,12 +92,20 @@ type reading struct {
 	close  func() error
 	opened time.Time                    // before the first byte was read
 	bad    atomic.Pointer[source.Range] // the first range that could not be read
+
+	item   *Item     // of a disk with a change map
+	delta  *delta    // if it is read by that
+	verify *verifier // if it is read to see whether that is right
 }
 
 // contents says what is to be scanned.
 func (r *reading) contents() (*contents, error) {
-	c, err := r.chunker()
-	return &contents{image: r.image, size: r.image.Size(), chunker: c, unreadable: r.unreadable}, err
+	chunker, err := r.chunker()
+	c := &contents{image: r.image, size: r.image.Size(), chunker: chunker, unreadable: r.unreadable}
+	if r.delta != nil {
+		c.old, c.changed = r.delta.old, r.delta.changed
+	}
+	return c, err
 }
 
 func (r *reading) unreadable(bad source.Range) { r.bad.CompareAndSwap(nil, &bad) }
@@ -175,60 +184,6 @@ func (b *backup) parts(ctx context.Context, r *reading) *pending {
 	return n
 }
 
-// large stores a file whose parts are read by any number of workers.
-func (b *backup) large(ctx context.Context, r *reading, n *pending) error {
-	c, err := r.contents()
-	if err != nil {
-		return errors.Join(err, r.close())
-	}
-	asm := newAssembly(c, b.session)
-	var left atomic.Int64 // parts under way, and one for the loop below
-	left.Store(1)
-	done := func(ctx context.Context, err error) error {
-		if left.Add(-1) > 0 {
-			return err
-		}
-		if err = errors.Join(err, context.Cause(ctx)); err != nil {
-			return errors.Join(err, r.close())
-		}
-		return b.assembled(ctx, r, asm, n)
-	}
-	for i, off := 0, int64(0); off < c.size; i, off = i+1, off+partSize {
-		select {
-		case asm.tokens <- struct{}{}:
-		case <-ctx.Done():
-			return done(ctx, context.Cause(ctx))
-		}
-		left.Add(1)
-		err := b.pool.submit(func(ctx context.Context, s *scanner) error {
-			p, err := s.scanPart(ctx, c, off, min(off+partSize, c.size))
-			if err == nil {
-				err = asm.add(ctx, s, i, p)
-			}
-			return done(ctx, err)
-		})
-		if err != nil {
-			left.Add(-1)
-			return done(ctx, err)
-		}
-	}
-	return done(ctx, nil)
-}
-
-// assembled completes a file when its last part is in place.
-func (b *backup) assembled(ctx context.Context, r *reading, asm *assembly, n *pending) error {
-	found, err := asm.finish(ctx)
-	if err != nil {
-		return errors.Join(err, r.close())
-	}
-	node, err := r.finish(found, asm.holes)
-	if err != nil {
-		return err
-	}
-	n.complete(node)
-	return nil
-}
-
 // finish makes the node of a file that was read, and closes the file.
 func (r *reading) finish(found content.Content, holes int64) (*tree.Node, error) {
 	b := r.backup
@@ -247,6 +202,9 @@ func (r *reading) finish(found content.Content, holes int64) (*tree.Node, error)
 	} else if changed != nil && !b.opts.AllowInUse {
 		node.Flags |= tree.Incomplete
 		b.fault(r.path, changed)
+	}
+	if r.verify != nil {
+		r.judge(found.Size)
 	}
 	b.tally.holes.Add(uint64(holes))
 	b.countFile(r.path, found.Size, r.was)
@@ -272,11 +230,17 @@ func (b *backup) disk(ctx context.Context, p *place, was *tree.Node) *pending {
 	}
 	entry := *e
 	entry.Name, entry.Type, entry.Size, entry.RDev = base(p.path), source.TypeFile, it.disk.Size(), 0
+	nothing := func() error { return nil } // the image is the caller's
+	r := &reading{backup: b, path: p.path, entry: &entry, was: was, image: it.disk, device: it.device, close: nothing, opened: b.start, item: it}
+	if it.changes != nil {
+		if n := b.byMap(ctx, it, r); n != nil {
+			return n
+		}
+	}
 	if !it.device && b.unchanged(&entry, was) {
 		return ready(p.path, b.reuse(p.path, &entry, was))
 	}
-	nothing := func() error { return nil } // the image is the caller's
-	return b.parts(ctx, &reading{backup: b, path: p.path, entry: &entry, was: was, image: it.disk, device: it.device, close: nothing, opened: b.start})
+	return b.parts(ctx, r)
 }
 
 // stream stores an item that can be read once.

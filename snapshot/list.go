@@ -68,7 +68,7 @@ func openManifest(s *repo.Snapshot) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", s.ID, err)
 	}
-	m.ID, m.Root, m.Order, m.Opened = s.ID, s.Root, s.Order, s.Opened
+	m.ID, m.Root, m.Order, m.Opened, m.number = s.ID, s.Root, s.Order, s.Opened, s.Number
 	if s.Tags != nil {
 		m.Tags = s.Tags
 	}
@@ -123,11 +123,12 @@ func findLatest(ctx context.Context, r *repo.Repository, name, rest string, f *F
 // ShortID returns the first eight digits of the id, for people.
 func (m *Manifest) ShortID() string { return m.ID.String()[:8] }
 
-// findParent returns the newest snapshot, by its own time, that is not newer than m and in one group with it; nil if there is none.
-func findParent(ctx context.Context, r *repo.Repository, m *Manifest, by Grouping) *Manifest {
+// findParent returns the newest snapshot, by its own time, that is not newer than m and in one group with it; nil if there is none. It was
+// committed before the ledger's entry number opened.
+func findParent(ctx context.Context, r *repo.Repository, m *Manifest, by Grouping, opened uint64) *Manifest {
 	list, _ := List(ctx, r, nil) // one that cannot be read is no parent
 	for _, old := range slices.Backward(list) {
-		if !old.Time.After(m.Time) && compareGroups(by.key(old), by.key(m)) == 0 {
+		if old.number < opened && !old.Time.After(m.Time) && compareGroups(by.key(old), by.key(m)) == 0 {
 			return old
 		}
 	}

@@ -37,15 +37,12 @@ type Manifest struct {
 	Parent repo.ID
 	// Stats counts what the backup did.
 	Stats Stats
-	// Provenance says how the source was read.
-	Provenance Provenance
+	// Deltas are the files that were read by change maps, here or for the snapshot that they were taken from, in the order of their
+	// paths. All others were read in full, or found unchanged by their attributes.
+	Deltas []Delta
+
+	number uint64 // of the COMMIT
 }
-
-// Provenance says how a snapshot's source was read.
-type Provenance uint8
-
-// FullRead means that every file was read, or was found unchanged by its attributes.
-const FullRead Provenance = 0
 
 // Stats counts what a backup did. Sizes are in bytes.
 type Stats struct {
@@ -82,6 +79,13 @@ const (
 	maxText  = 4096
 	maxTags  = 1024
 	maxPaths = 1 << 16
+	maxKind  = 64
+)
+
+// How a snapshot's sources were read.
+const (
+	readInFull = 0
+	readDeltas = 1
 )
 
 func (m *Manifest) encode() []byte {
@@ -102,7 +106,24 @@ func (m *Manifest) encode() []byte {
 	}
 	b = wire.AppendUvarint(b, uint64(m.Stats.Duration))
 	b = wire.AppendUvarint(b, m.Stats.Errors)
-	return append(b, byte(m.Provenance))
+	return m.encodeDeltas(b)
+}
+
+func (m *Manifest) encodeDeltas(b []byte) []byte {
+	if len(m.Deltas) == 0 {
+		return append(b, readInFull)
+	}
+	b = wire.AppendUvarint(append(b, readDeltas), uint64(len(m.Deltas)))
+	for i := range m.Deltas {
+		d := &m.Deltas[i]
+		b = wire.AppendBytes(b, d.Path)
+		b = append(b, d.Parent[:]...)
+		b = wire.AppendBytes(b, d.Kind)
+		b = append(b, d.Map[:]...)
+		b = wire.AppendUvarint(b, d.Deltas)
+		b = wire.AppendI64(b, d.FullRead.UnixNano())
+	}
+	return b
 }
 
 func decodeManifest(b []byte) (*Manifest, error) {
@@ -117,13 +138,44 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	m.Complete = d.Bool()
 	d.Copy(m.Parent[:])
 	decodeStats(d, &m.Stats)
-	if m.Provenance = Provenance(d.U8()); m.Provenance > FullRead {
-		d.Fail("provenance %d", m.Provenance)
+	switch provenance := d.U8(); provenance {
+	case readInFull:
+	case readDeltas:
+		m.Deltas = decodeDeltas(d)
+	default:
+		d.Fail("provenance %d", provenance)
 	}
 	if err := d.Finish(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	return m, nil
+}
+
+func decodeDeltas(d *wire.Decoder) []Delta {
+	n := d.Count(len(repo.ID{})*2+3, "deltas")
+	if n < 1 || n > maxPaths {
+		d.Fail("%d deltas, 1 to %d allowed", n, maxPaths)
+	}
+	if d.Err() != nil {
+		return nil
+	}
+	list := make([]Delta, n)
+	for i := range list {
+		x := &list[i]
+		x.Path = d.String(maxText, "path of a delta")
+		d.Copy(x.Parent[:])
+		x.Kind = d.String(maxKind, "kind of a change map")
+		d.Copy(x.Map[:])
+		x.Deltas = d.Uvarint()
+		x.FullRead = time.Unix(0, d.I64()).UTC()
+		if x.Deltas == 0 || i > 0 && list[i-1].Path >= x.Path {
+			d.Fail("delta %d of %q", x.Deltas, x.Path)
+		}
+		if d.Err() != nil {
+			return nil
+		}
+	}
+	return list
 }
 
 func decodeStats(d *wire.Decoder, s *Stats) {

@@ -29,8 +29,15 @@ type BackupOptions struct {
 	Parent repo.ID
 	// GroupBy says what the snapshots of a group have in common; nil means host and paths.
 	GroupBy *Grouping
-	// Force reads every file, whatever its attributes say.
+	// Force reads every file, whatever its attributes say, and compares those with change maps with what these say.
 	Force bool
+	// VerifyChangeMaps reads all of the disks that have change maps and compares them with what the maps say. What a map called
+	// unchanged and is not makes an EventAlarm.
+	VerifyChangeMaps bool
+	// MaxDeltas is after how many deltas of a disk in a row that is done by itself, and MaxDeltaAge how long after all of it was
+	// read last. Zero means 30, and 30 days; below zero it is never done.
+	MaxDeltas   int
+	MaxDeltaAge time.Duration
 	// IgnoreInode and IgnoreCTime leave these out of the comparison with the parent.
 	IgnoreInode, IgnoreCTime bool
 	// Chunker cuts all files. Zero means aligned for disks and images, gear for everything else, and for a file that
@@ -80,11 +87,13 @@ const (
 	EventNew
 	EventChanged
 	EventUnmodified
+	// EventAlarm: a change map was wrong, says a *ChangeMapError. The snapshot is right, and earlier ones may not be.
+	EventAlarm
 )
 
 // String returns the kind in a word.
 func (k EventKind) String() string {
-	names := [...]string{"", "error", "note", "new", "changed", "unmodified"}
+	names := [...]string{"", "error", "note", "new", "changed", "unmodified", "alarm"}
 	if int(k) < len(names) && k > 0 {
 		return names[k]
 	}
@@ -98,7 +107,7 @@ type Event struct {
 	Path string
 	// Size is that of a file, in bytes.
 	Size int64
-	// Err is the cause, for errors and notes.
+	// Err is the cause, for errors, notes and alarms.
 	Err error
 }
 
@@ -134,6 +143,12 @@ func (o *BackupOptions) withDefaults() (BackupOptions, error) {
 	if c.Workers <= 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
+	if c.MaxDeltas == 0 {
+		c.MaxDeltas = 30
+	}
+	if c.MaxDeltaAge == 0 {
+		c.MaxDeltaAge = 30 * 24 * time.Hour
+	}
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}
 	}
@@ -152,6 +167,9 @@ type Item struct {
 	device  bool
 	stream  source.Stream
 	refused error
+
+	changes *source.ChangeMap
+	since   repo.ID
 }
 
 // Files is the file or folder at an absolute path, with all below it that the tree's filter keeps.
@@ -161,6 +179,18 @@ func Files(t *source.Tree, path string) Item { return Item{path: clean(path), tr
 // matter. device marks what is read anew every time. The caller closes the image.
 func Disk(path string, image source.Image, e *source.Entry, device bool) Item {
 	return Item{path: clean(path), disk: image, entry: e, device: device}
+}
+
+// Since returns the disk with a map of what changed in it since a snapshot, so that the rest need not be read. A zero id means the
+// backup's parent; with any other, BackupOptions.Parent must be that snapshot too, unless it is the newest of the same host and paths.
+//
+// The result is the same as that of reading everything, if the map is right; who makes it must be sure that it misses no write since
+// the moment that the snapshot's copy of the disk is of. The map is not used, and all is read with a note, if it does not fit the
+// disk's size, if the snapshot does not have the disk, or not complete, or cut by another chunker. From time to time it is
+// verified; see BackupOptions.MaxDeltas.
+func (it Item) Since(id repo.ID, m *source.ChangeMap) Item {
+	it.since, it.changes = id, m
+	return it
 }
 
 // Stream is data that can be read once, as a file of the snapshot at an absolute path. The caller closes it.

@@ -14,7 +14,7 @@ import (
 // partSize is the range of a large file that one worker carries from read to sealed segment. It is a multiple of holeBlock.
 const partSize = 64 << 20
 
-// part is what a worker found in one range of a file: consecutive spans from start to end. It begins with the first boundary in
+// part is what a worker found in one range of a file: consecutive spans from start to end, those of the kind reused being taken over as they were. It begins with the first boundary in
 // the range that the worker knows of, and ends with the first one behind it.
 type part struct {
 	start, end int64
@@ -33,29 +33,6 @@ func (p *part) add(s reftree.Span) {
 // warmUp is how far before its range a worker begins to look for boundaries. A chunker that starts at any place soon finds
 // the same cuts as one that came from the start of the file, save in data without variety.
 func warmUp(f *contents) int64 { return alignUp(4 * int64(f.chunker.Params().Max())) }
-
-// scanPart finds and saves the chunks of f that start in [from, to). Those of a warm-up before it are only looked at.
-func (s *scanner) scanPart(ctx context.Context, f *contents, from, to int64) (*part, error) {
-	p := &part{start: -1}
-	begin := max(0, from-warmUp(f))
-	err := s.scan(ctx, f, begin, to, func(it item) error {
-		if it.off < from && it.data == nil && it.off+it.length > from {
-			it.length -= from - it.off
-			it.off = from
-		}
-		if it.off < from {
-			return nil
-		}
-		if p.start < 0 {
-			p.start, p.end = it.off, it.off
-		}
-		return s.keep(ctx, p, it)
-	})
-	if p.start < 0 {
-		p.start, p.end = to, to
-	}
-	return p, err
-}
 
 // keep saves an item and adds it to the part.
 func (s *scanner) keep(ctx context.Context, p *part, it item) error {
@@ -83,6 +60,7 @@ type assembly struct {
 	end     int64
 	holes   int64
 	builder *content.Builder
+	verify  *verifier     // hears of each span; nil if nobody wants to
 	tokens  chan struct{} // one for each part under way
 }
 
@@ -126,20 +104,38 @@ func (a *assembly) stitch(ctx context.Context, s *scanner, p *part) error {
 		}
 	}
 	pos := p.start
-	for i := range p.spans {
-		if span := p.spans[i]; pos >= a.end {
-			if err := a.append(ctx, span); err != nil {
+	for _, span := range p.spans {
+		next := pos + span.Size()
+		if next > a.end {
+			if err := a.append(ctx, cutFront(span, a.end-pos)); err != nil {
 				return err
 			}
 		}
-		pos += p.spans[i].Size()
+		pos = next
 	}
 	return nil
 }
 
+// cutFront takes n bytes off the front of a span, if n is more than 0.
+func cutFront(s reftree.Span, n int64) reftree.Span {
+	switch {
+	case n <= 0:
+	case s.Kind == reftree.Chunk:
+		s.Count -= n / s.Length
+	default:
+		s.Length -= n
+	}
+	return s
+}
+
 func (a *assembly) append(ctx context.Context, span reftree.Span) error {
+	off := a.end
 	a.end += span.Size()
-	if span.Kind == reftree.Hole {
+	a.verify.add(ctx, off, &span)
+	switch span.Kind {
+	case reused:
+		return a.builder.Reuse(ctx, a.file.old, off, span.Length)
+	case reftree.Hole:
 		a.holes += span.Size()
 	}
 	return a.builder.Add(ctx, span)
@@ -147,16 +143,14 @@ func (a *assembly) append(ctx context.Context, span reftree.Span) error {
 
 // mend scans on from where the file is put together up to, until it comes upon a boundary of p or leaves p behind.
 func (a *assembly) mend(ctx context.Context, s *scanner, p *part) error {
-	p.unmerge()
-	boundaries := map[int64]bool{}
-	pos := p.start
-	for i := range p.spans {
-		boundaries[pos] = true
-		pos += p.spans[i].Size()
-	}
 	found := &part{start: a.end, end: a.end}
+	meets := p.boundaries(a.file)
 	err := s.scan(ctx, a.file, a.end, p.end, func(it item) error {
-		if boundaries[it.off] {
+		met, err := meets(ctx, it.off)
+		switch {
+		case err != nil:
+			return err
+		case met:
 			return errStop
 		}
 		return s.keep(ctx, found, it)
@@ -172,22 +166,27 @@ func (a *assembly) mend(ctx context.Context, s *scanner, p *part) error {
 	return nil
 }
 
-// unmerge takes runs apart, so that every boundary is there.
-func (p *part) unmerge() {
-	var spans []reftree.Span
-	for _, s := range p.spans {
-		step := s
-		switch s.Kind {
+// boundaries returns a function that says whether an offset is one of the part's boundaries. It must be asked in ascending order.
+func (p *part) boundaries(f *contents) func(ctx context.Context, off int64) (bool, error) {
+	i, pos := 0, p.start
+	return func(ctx context.Context, off int64) (bool, error) {
+		for i < len(p.spans) && pos+p.spans[i].Size() <= off {
+			pos += p.spans[i].Size()
+			i++
+		}
+		if i == len(p.spans) || off <= pos {
+			return i < len(p.spans) && off == pos, nil
+		}
+		switch s := &p.spans[i]; s.Kind {
 		case reftree.Chunk:
-			step.Count = 1
+			return (off-pos)%s.Length == 0, nil
 		case reftree.Hole:
-			step.Length = holeBlock
+			return (off-pos)%holeBlock == 0, nil
+		case reused:
+			return f.boundary(ctx, off)
 		}
-		for left := s.Size(); left > 0; left -= step.Size() {
-			spans = append(spans, step)
-		}
+		return false, nil
 	}
-	p.spans = spans
 }
 
 // finish returns the file's content when all parts were added.

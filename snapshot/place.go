@@ -38,6 +38,9 @@ func (p *place) add(it *Item) error {
 	if !strings.HasPrefix(it.path, "/") {
 		return fmt.Errorf("source %q: its place in the snapshot is not an absolute path", it.path)
 	}
+	if it.changes != nil && it.disk == nil {
+		return fmt.Errorf("source %q: only a disk can have a change map", it.path)
+	}
 	at := p
 	for name := range strings.SplitSeq(it.path, "/") {
 		if name == "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-backup/holdfast/chunk"
 	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/repo/reftree"
+	"github.com/holdfast-backup/holdfast/snapshot/content"
 	"github.com/holdfast-backup/holdfast/snapshot/source"
 )
 
@@ -22,6 +23,11 @@ type contents struct {
 	chunker chunk.Chunker
 	// unreadable hears of what cannot be read, which becomes unread ranges. It is called by any number of goroutines.
 	unreadable func(source.Range)
+
+	// old, if there is one, is an older content of the file, complete and cut by the same chunker, that differs in the ranges changed
+	// alone; see changedBlocks.
+	old     *content.Map
+	changed []byteRange
 }
 
 // scanner finds and saves the chunks of ranges of files. It owns its buffer and belongs to one goroutine.
@@ -56,7 +62,8 @@ func (s *scanner) scan(ctx context.Context, f *contents, from, limit int64, emit
 
 func (s *scanner) ranges(ctx context.Context, f *contents, from, limit int64, emit func(item) error) error {
 	pos := from
-	for r, err := range roundOut(f.image.Extents(ctx, from, f.size-from), from, f.size) {
+	block := from &^ (holeBlock - 1) // a boundary within a block says that the block is no hole
+	for r, err := range roundOut(f.image.Extents(ctx, block, f.size-block), from, f.size) {
 		if err != nil {
 			return fmt.Errorf("looking for data: %w", err)
 		}
@@ -139,8 +146,13 @@ func (s *scanner) room(sp *splitter) {
 func (s *scanner) extent(ctx context.Context, f *contents, r byteRange, limit int64, emit func(item) error) (int64, error) {
 	w := &window{scanner: s, file: f, emit: emit, limit: limit, sp: &splitter{chunker: f.chunker}, pos: r.Off}
 	s.room(w.sp)
+	step := int64(len(s.buf))
+	if f.old != nil {
+		step = minReuse
+	}
 	for w.pos < r.End && w.pos < limit {
-		want := int(min(int64(len(s.buf)-w.have), r.End-w.pos-int64(w.have)))
+		want := int(min(int64(len(s.buf)-w.have), r.End-w.pos-int64(w.have), step))
+		step = min(2*step, int64(len(s.buf)))
 		bad, err := source.ReadFull(ctx, f.image, s.buf[w.have:w.have+want], w.pos+int64(w.have))
 		if err != nil {
 			return w.pos, err

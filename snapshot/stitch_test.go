@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"math/rand/v2"
 	"testing"
@@ -93,21 +94,27 @@ func (m memNodes) Save(_ context.Context, _ repo.Class, p []byte) (repo.ID, erro
 }
 
 func (m memNodes) Load(_ context.Context, _ repo.Class, id repo.ID, _ uint32) ([]byte, error) {
-	return m[id], nil
+	if b, ok := m[id]; ok {
+		return b, nil
+	}
+	return nil, fs.ErrNotExist
 }
 
 // inParts puts a file together from parts of a size, given in any order.
 func inParts(t *testing.T, nodes memNodes, s *scanner, f *contents, size int64, order func(n int) []int) content.Content {
 	t.Helper()
 	asm := newAssembly(f, nodes)
-	n := int((f.size + size - 1) / size)
-	asm.tokens = make(chan struct{}, n)
-	for range n {
+	var ranges []byteRange
+	for i, r := range f.ranges(size) {
+		require.Equal(t, len(ranges), i)
+		ranges = append(ranges, r)
+	}
+	asm.tokens = make(chan struct{}, len(ranges))
+	for range ranges {
 		asm.tokens <- struct{}{}
 	}
-	for _, i := range order(n) {
-		from := int64(i) * size
-		p, err := s.scanPart(t.Context(), f, from, min(from+size, f.size))
+	for _, i := range order(len(ranges)) {
+		p, err := s.scanPart(t.Context(), f, ranges[i].Off, ranges[i].End)
 		require.NoError(t, err)
 		require.NoError(t, asm.add(t.Context(), s, i, p))
 	}
@@ -125,8 +132,7 @@ func TestPartsEqualOnePass(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, 3))
 				img := randomImage(rng, 1+rng.IntN(6<<20))
 				f := &contents{image: img, size: img.Size(), chunker: c, unreadable: func(source.Range) {}}
-				inOrder := func(int) []int { return []int{0} }
-				want := inParts(t, nodes, s, f, img.Size(), inOrder)
+				want := inParts(t, nodes, s, f, 8<<20, rng.Perm)
 				got := inParts(t, nodes, s, f, int64(1+rng.IntN(16))*holeBlock, rng.Perm)
 				require.Equal(t, want, got)
 			})
@@ -134,10 +140,12 @@ func TestPartsEqualOnePass(t *testing.T) {
 	}
 }
 
-// randomImage makes an image, and claims some of its zero blocks as holes.
-func randomImage(rng *rand.Rand, size int) *memImage {
-	img := &memImage{data: testFile(rng, size)}
-	for b := 0; b+4096 <= size; b += 4096 {
+// randomImage makes an image of random contents, and imageOf of those given. They claim some of the zero blocks as holes.
+func randomImage(rng *rand.Rand, size int) *memImage { return imageOf(rng, testFile(rng, size)) }
+
+func imageOf(rng *rand.Rand, data []byte) *memImage {
+	img := &memImage{data: data}
+	for b := 0; b+4096 <= len(data); b += 4096 {
 		if rng.IntN(2) == 0 && bytes.Equal(img.data[b:b+4096], make([]byte, 4096)) {
 			img.holes = append(img.holes, source.Extent{Off: int64(b), Len: 4096})
 		}
@@ -154,7 +162,7 @@ func TestUnreadRanges(t *testing.T) {
 	c, err := chunk.New(chunk.Gear, chunk.Params{Mean: 16 << 10}, &[32]byte{1})
 	require.NoError(t, err)
 	f := &contents{image: img, size: img.Size(), chunker: c, unreadable: func(source.Range) {}}
-	whole := inParts(t, nodes, s, f, img.Size(), func(int) []int { return []int{0} })
+	whole := inParts(t, nodes, s, f, 8<<20, rng.Perm)
 	require.Equal(t, whole, inParts(t, nodes, s, f, 4*holeBlock, rng.Perm))
 
 	unread := int64(0)

@@ -68,7 +68,7 @@ func (m *maker) make(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		m.trees, m.rich, func(ctx context.Context) error { return m.stream(ctx, writer) }, m.giveUp, m.disk, m.adopt, m.tag,
+		m.trees, m.rich, func(ctx context.Context) error { return m.stream(ctx, writer) }, m.giveUp, m.disk, m.deltas, m.adopt, m.tag,
 	} {
 		if err := m.admin.Refresh(ctx); err != nil {
 			return err
@@ -318,6 +318,46 @@ func (m *maker) disk(ctx context.Context) error {
 	clear(content[image.bad[0]:image.bad[1]])
 	want.Hash = hashOf(content)
 	m.expect(s, o, []string{"/frozen-vm/disk.img"}, []*entry{plain("/frozen-vm"), want})
+	return nil
+}
+
+// deltas makes a snapshot of a disk, and two more by what changed.
+func (m *maker) deltas(ctx context.Context) error {
+	const path = "/frozen-vm/delta.img"
+	content := append(lines("block", 700_000), make([]byte, 300_000)...)
+	image := func() source.Image { return &broken{bytes.NewReader(content), [2]int64{-1, -1}} }
+	var before *expected
+	for i := range 3 {
+		o := options(10 + i)
+		item := snapshot.Disk(path, image(), nil, true)
+		if i > 0 {
+			off := int64(200_000 * i)
+			copy(content[off:], "changed")
+			list := []source.Extent{{Off: 0, Len: off, Kind: source.Unchanged}, {Off: off, Len: 7, Kind: source.Data},
+				{Off: off + 7, Len: int64(len(content)) - off - 7, Kind: source.Unchanged}}
+			changes, err := source.NewChangeMap("made up", list)
+			if err != nil {
+				return err
+			}
+			item = snapshot.Disk(path, image(), nil, true).Since(repo.ID{}, changes)
+		}
+		s, err := snapshot.Backup(ctx, m.admin, []snapshot.Item{item}, o)
+		if err != nil {
+			return err
+		}
+		m.expect(s, o, []string{path}, []*entry{plain("/frozen-vm"), {
+			Path: path, Type: 7, Mode: 0o600, MTime: o.Time.UnixNano(), Size: int64(len(content)), Hash: hashOf(content),
+		}})
+		now := m.list.Snapshots[len(m.list.Snapshots)-1]
+		if i > 0 {
+			if len(s.Deltas) != 1 {
+				return fmt.Errorf("%d deltas in snapshot %s", len(s.Deltas), s.ID)
+			}
+			now.Parent = before.ID
+			now.Deltas = []delta{{path, before.ID, "made up", s.Deltas[0].Map.String(), uint64(i), at(10).UnixNano()}}
+		}
+		before = now
+	}
 	return nil
 }
 

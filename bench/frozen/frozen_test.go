@@ -114,6 +114,9 @@ func requireManifest(t *testing.T, want *expected, m *snapshot.Manifest) {
 	}
 	got := &expected{ID: m.ID.String(), Time: m.Time.UnixNano(), Host: m.Host, User: m.User, Class: m.Class, Program: m.Program, Tags: m.Tags,
 		Paths: m.Paths, Complete: m.Complete, Parent: parent, Entries: want.Entries, Same: want.Same}
+	for _, d := range m.Deltas {
+		got.Deltas = append(got.Deltas, delta{d.Path, d.Parent.String(), d.Kind, d.Map.String(), d.Deltas, d.FullRead.UnixNano()})
+	}
 	if len(got.Tags) == 0 && len(want.Tags) == 0 {
 		got.Tags = want.Tags
 	}

@@ -27,8 +27,19 @@ type expected struct {
 	Paths    []string `json:"paths"`
 	Complete bool     `json:"complete"`
 	Parent   string   `json:"parent,omitempty"`
+	Deltas   []delta  `json:"deltas,omitempty"`
 	Entries  []*entry `json:"entries,omitempty"`
 	Same     string   `json:"same,omitempty"` // instead of entries: the id of a snapshot that has the same
+}
+
+// delta says that a file was read by a change map.
+type delta struct {
+	Path     string `json:"delta_path"`
+	Parent   string `json:"parent"`
+	Kind     string `json:"kind"`
+	Map      string `json:"change_map"`
+	Deltas   uint64 `json:"deltas"`
+	FullRead int64  `json:"full_read"`
 }
 
 // entry is a node of the file system. Path and Target are quoted as in Go, without the quotation marks.

@@ -30,8 +30,18 @@ type expected struct {
 	Time                                   int64
 	Tags, Paths                            []string
 	Complete                               bool
+	Deltas                                 []deltaWanted
 	Entries                                []entryWanted
 	Same                                   string // the id of a snapshot with the same entries
+}
+
+type deltaWanted struct {
+	Path     string `json:"delta_path"`
+	Parent   string
+	Kind     string
+	Map      string `json:"change_map"`
+	Deltas   uint64
+	FullRead int64 `json:"full_read"`
 }
 
 type entryWanted struct {
@@ -50,7 +60,7 @@ func wanted(t testing.TB) *listing {
 	require.NoError(t, err)
 	l := &listing{}
 	require.NoError(t, json.Unmarshal(b, l))
-	require.Len(t, l.Snapshots, 5)
+	require.Len(t, l.Snapshots, 8)
 	for i := range l.Snapshots {
 		s := &l.Snapshots[i]
 		for k := range l.Snapshots {
@@ -134,6 +144,9 @@ func requireSnapshot(t testing.TB, want *expected, s *Snapshot) {
 	m := &s.Manifest
 	got := expected{ID: s.ID.String(), Host: m.Host, User: m.User, Class: m.Class, Program: m.Program, Parent: parent, Time: m.Time,
 		Tags: s.Tags, Paths: m.Paths, Complete: m.Complete, Entries: want.Entries, Same: want.Same}
+	for _, d := range m.Deltas {
+		got.Deltas = append(got.Deltas, deltaWanted{d.Path, d.Parent.String(), d.Kind, d.Map.String(), d.Deltas, d.FullRead})
+	}
 	if len(want.Tags) == 0 && len(got.Tags) == 0 {
 		got.Tags = want.Tags
 	}

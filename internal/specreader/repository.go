@@ -162,14 +162,35 @@ type Manifest struct {
 	Complete       bool
 	Parent         ID
 	Statistics     []uint64
+	Deltas         []Delta
+}
+
+// Delta says of one file that it was read by a change map.
+type Delta struct {
+	Path     string
+	Parent   ID
+	Kind     string
+	Map      ID
+	Deltas   uint64
+	FullRead int64
 }
 
 func readManifest(d *decoder) Manifest {
 	m := Manifest{d.i64(), d.i64(), d.text(4096), d.text(4096), d.texts(1024, 4096), d.texts(1<<16, 4096), d.text(4096), d.text(4096),
-		d.among(0, 1) == 1, d.id(), list(d, 14, (*decoder).uv)}
+		d.among(0, 1) == 1, d.id(), list(d, 14, (*decoder).uv), nil}
 	check(len(m.Statistics) == 14, "%d statistics", len(m.Statistics))
-	d.among(0, 0) // provenance
+	if d.among(0, 1) == 1 {
+		m.Deltas = list(d, 1<<16, readDelta)
+		check(len(m.Deltas) > 0, "no deltas")
+	}
+	for i := range m.Deltas {
+		check(i == 0 || m.Deltas[i-1].Path < m.Deltas[i].Path, "paths of deltas not in order")
+	}
 	return m
+}
+
+func readDelta(d *decoder) Delta {
+	return Delta{d.text(4096), d.id(), d.text(64), d.id(), d.within(1, 1<<64-1), d.i64()}
 }
 
 // Snapshots returns the snapshots in the order in which they were committed, each verified against its COMMIT.

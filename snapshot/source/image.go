@@ -27,19 +27,22 @@ type Image interface {
 // Kind says what is known of an extent without reading it.
 type Kind uint8
 
-// The kinds of extents.
+// The kinds of extents. Images tell data and holes apart; change maps have all three.
 const (
-	Data Kind = iota // must be read; may well be zeros
-	Hole             // reads as zeros, says the file system
+	Data      Kind = iota // must be read; may well be zeros
+	Hole                  // reads as zeros, says the file system
+	Unchanged             // is what it was in an older snapshot
 )
 
-// String returns "data" or "hole".
+// String returns "data", "hole" or "unchanged".
 func (k Kind) String() string {
 	switch k {
 	case Data:
 		return "data"
 	case Hole:
 		return "hole"
+	case Unchanged:
+		return "unchanged"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
