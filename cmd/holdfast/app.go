@@ -69,8 +69,8 @@ The repository and its key are given by flags or the environment (a flag wins):
   HOLDFAST_CACHE_DIR         --cache-dir
 
 Flags may stand anywhere before "--". Exit codes: 0 done, 1 failed, 2 bad usage,
-3 some source data could not be read, 10 no repository there, 11 repository busy,
-12 wrong password or key, 130 interrupted.`,
+3 some source data could not be read, or a change map was found wrong, 10 no
+repository there, 11 repository busy, 12 wrong password or key, 130 interrupted.`,
 		Example: `  holdfast init -r /srv/backups --new-key-file ~/holdfast.key
   export HOLDFAST_REPOSITORY=/srv/backups HOLDFAST_KEY_FILE=~/holdfast.key
   holdfast backup /etc /home

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,8 @@ type backupFlags struct {
 	allowFailure         bool
 	skipIfUnchanged      bool
 	dryRun               bool
+	changeMaps           []string
+	verifyChangeMaps     bool
 }
 
 func (a *app) backupCommand() *cobra.Command {
@@ -48,12 +51,21 @@ stream. A block device named here is read as a disk image (met inside a folder
 it is only a node). What did not change since the last snapshot of the same host
 and paths is not read again, and nothing that the repository has is stored again.
 
+With --change-map, only what changed in a disk or file since the parent is read,
+as the output of one of these says: 'nbdinfo --map=qemu:dirty-bitmap:NAME --json'
+(dirty: changed), or 'qemu-img map --output=json' (what is in the top layer:
+changed; the backing file must be what the parent has). Name the parent: a map
+that starts later misses changes. A map that does not fit is not used, and all is
+read. After 30 such backups or 30 days all is read and compared with what the map
+says; if it was wrong, the exit code is 3.
+
 A source in use (a mounted device, an image that a virtual machine has open) is
 refused unless --allow-in-use is given. What cannot be read is reported and left
 out: the snapshot is marked incomplete, and the exit code is 3.`,
 		Example: `  holdfast backup /etc /home --exclude '*.o' --exclude-caches
   holdfast backup /dev/vg0/db-snapshot --tag nightly
   holdfast backup --init --new-key-file /root/holdfast.key -r /srv/backups /etc
+  holdfast backup /srv/vm.img --parent 1a2b3c4d --change-map dirty.json
   pg_dump mydb | holdfast backup --stdin --stdin-filename mydb.sql
   holdfast backup --stdin-from-command --stdin-filename mydb.sql -- pg_dump mydb`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runBackup(cmd.Context(), &f, args) },
@@ -73,6 +85,8 @@ func (f *backupFlags) register(s *pflag.FlagSet) {
 	s.StringVar(&f.parent, "parent", "", "compare with this `snapshot`, whatever its host and paths")
 	s.StringVarP(&f.groupBy, "group-by", "g", "host,paths", "compare with the newest snapshot that has the same: `what`: host, paths, tags, separated by commas")
 	s.BoolVarP(&f.force, "force", "f", false, "read every file, changed or not")
+	s.StringArrayVar(&f.changeMaps, "change-map", nil, "read only what changed in a disk by the JSON in `[PATH=]FILE` (repeatable)")
+	s.BoolVar(&f.verifyChangeMaps, "verify-change-map", false, "read all, and compare it with what the change maps say")
 	s.BoolVar(&f.ignoreInode, "ignore-inode", false, "take files for unchanged whatever their inode numbers")
 	s.BoolVar(&f.ignoreCTime, "ignore-ctime", false, "take files for unchanged whatever their times of status change")
 	s.BoolVar(&f.withATime, "with-atime", false, "keep times of access")
@@ -90,7 +104,7 @@ func (f *backupFlags) options() (*snapshot.BackupOptions, error) {
 	o := &snapshot.BackupOptions{
 		Host: f.host, Program: programVersion(), Class: f.class, Force: f.force, IgnoreInode: f.ignoreInode, IgnoreCTime: f.ignoreCTime,
 		Workers: f.readConcurrency, WithATime: f.withATime, AllowInUse: f.allowInUse, AllowFailure: f.allowFailure,
-		SkipIfUnchanged: f.skipIfUnchanged, DryRun: f.dryRun,
+		SkipIfUnchanged: f.skipIfUnchanged, DryRun: f.dryRun, VerifyChangeMaps: f.verifyChangeMaps,
 	}
 	for _, t := range f.tags {
 		o.Tags = append(o.Tags, splitTags(t)...)
@@ -122,6 +136,10 @@ func (f *backupFlags) options() (*snapshot.BackupOptions, error) {
 		return nil, usagef("--read-concurrency %d: give a small positive number", f.readConcurrency)
 	case f.force && f.parent != "":
 		return nil, usagef("--force and --parent exclude each other")
+	case f.verifyChangeMaps && len(f.changeMaps) == 0:
+		return nil, usagef("--verify-change-map needs a --change-map")
+	case len(f.changeMaps) > 0 && (f.sources.stdin || f.sources.stdinCommand):
+		return nil, usagef("a stream has no --change-map")
 	case f.newKeyFile != "" && !f.init:
 		return nil, usagef("--new-key-file is for a new repository: it needs --init")
 	case f.init && f.dryRun:
@@ -166,7 +184,7 @@ func (a *app) runBackup(ctx context.Context, f *backupFlags, args []string) (err
 		}
 		o.Parent = m.ID
 	}
-	m, err := a.backup(ctx, r, set, o)
+	m, alarmed, err := a.backup(ctx, r, set, o)
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
 		return &stoppedError{"what was uploaded is kept, and the next run of this backup uses it"}
 	}
@@ -176,6 +194,9 @@ func (a *app) runBackup(ctx context.Context, f *backupFlags, args []string) (err
 	a.printBackup(m, f)
 	if !m.Complete {
 		return errIncomplete
+	}
+	if alarmed {
+		return errMapWrong
 	}
 	return nil
 }
@@ -208,8 +229,8 @@ func (a *app) openForBackup(ctx context.Context, f *backupFlags) (*openRepo, err
 	return a.openRepo(ctx, writing)
 }
 
-// backup runs the backup, showing how far it is.
-func (a *app) backup(ctx context.Context, r *openRepo, set *sourceSet, o *snapshot.BackupOptions) (*snapshot.Manifest, error) {
+// backup runs the backup, showing how far it is. It reports whether a change map was found wrong.
+func (a *app) backup(ctx context.Context, r *openRepo, set *sourceSet, o *snapshot.BackupOptions) (*snapshot.Manifest, bool, error) {
 	show := newMeter(a.out, "backed up")
 	total := a.newEstimate(ctx, set)
 	defer total.stop()
@@ -217,14 +238,21 @@ func (a *app) backup(ctx context.Context, r *openRepo, set *sourceSet, o *snapsh
 		files, bytes := total.get()
 		show.show(state{Files: p.Files, TotalFiles: files, Bytes: p.BytesProcessed, TotalBytes: bytes, Errors: p.Errors})
 	}
-	o.Report = a.reportBackup
-	return snapshot.Backup(ctx, r.Repository, set.items, o)
+	var alarmed atomic.Bool
+	o.Report = func(e snapshot.Event) {
+		if e.Kind == snapshot.EventAlarm {
+			alarmed.Store(true)
+		}
+		a.reportBackup(e)
+	}
+	m, err := snapshot.Backup(ctx, r.Repository, set.items, o)
+	return m, alarmed.Load(), err
 }
 
 // reportBackup tells what became of a path.
 func (a *app) reportBackup(e snapshot.Event) {
 	switch {
-	case e.Kind == snapshot.EventError:
+	case e.Kind == snapshot.EventError, e.Kind == snapshot.EventAlarm:
 		a.out.fault("backup", e.Path, e.Err)
 	case e.Kind == snapshot.EventNote:
 		message := e.Err.Error()

@@ -30,6 +30,8 @@ var (
 	errInterrupted = fmt.Errorf("interrupted: %w", context.Canceled)
 	// errIncomplete ends a backup that could not read all it was asked to; each reason has been printed.
 	errIncomplete = errors.New("some source data could not be read; the snapshot has what could be")
+	// errMapWrong ends a backup that found a change map to be wrong, and has printed where.
+	errMapWrong = errors.New("a change map was wrong; this snapshot is right, those before it may not be")
 )
 
 // stoppedError is how an interrupted verb ends that has something to say about it.
@@ -73,6 +75,7 @@ var kinds = []struct {
 	{is(repo.ErrWrongCredential), exitWrongPassword, ""},
 	{is(repo.ErrNoSlot), exitWrongPassword, "'holdfast key list' with another credential tells which there are"},
 	{is(errIncomplete), exitIncomplete, ""},
+	{is(errMapWrong), exitIncomplete, "find out which writes the map misses; until then back up without it"},
 	{is(repo.ErrRepositoryExists), exitFailed, "use it as it is, or choose another place"},
 	{is(repo.ErrRolledBack), exitFailed, "restore the newer state of the repository; if the older one is meant, --no-cache opens it"},
 	{is(repo.ErrSessionEnded), exitFailed, "run it again: what was uploaded is used"},

@@ -15,7 +15,19 @@ type snapshotJSON struct {
 	Class          string      `json:"class,omitempty"`
 	Complete       bool        `json:"complete"`
 	ProgramVersion string      `json:"program_version"`
+	Provenance     string      `json:"provenance"` // full or delta
+	Deltas         []deltaJSON `json:"deltas,omitempty"`
 	Summary        summaryJSON `json:"summary"`
+}
+
+// deltaJSON says how a file was read by a change map.
+type deltaJSON struct {
+	Path     string   `json:"path"`
+	Parent   string   `json:"parent"`
+	Kind     string   `json:"kind"`
+	Map      string   `json:"change_map"` // its hash
+	Deltas   uint64   `json:"deltas_since_full"`
+	FullRead jsonTime `json:"full_read"`
 }
 
 // summaryJSON counts what a backup did, in restic's words; sizes are in bytes.
@@ -52,7 +64,11 @@ func newSnapshotJSON(m *snapshot.Manifest) snapshotJSON {
 	s := snapshotJSON{
 		ID: m.ID.String(), ShortID: m.ShortID(), Time: jsonTime(m.Time), Hostname: jsonName(m.Host), Username: jsonName(m.User),
 		Tags: jsonNames(m.Tags), Paths: jsonNames(m.Paths), Class: m.Class, Complete: m.Complete,
-		ProgramVersion: m.Program, Summary: newSummaryJSON(&m.Stats),
+		ProgramVersion: m.Program, Provenance: "full", Summary: newSummaryJSON(&m.Stats),
+	}
+	for _, d := range m.Deltas {
+		s.Provenance = "delta"
+		s.Deltas = append(s.Deltas, deltaJSON{jsonName(d.Path), d.Parent.String(), d.Kind, d.Map.String(), d.Deltas, jsonTime(d.FullRead)})
 	}
 	if !m.Parent.IsZero() {
 		s.Parent = m.Parent.String()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 	"github.com/holdfast-backup/holdfast/snapshot/source"
 )
@@ -126,7 +127,11 @@ func (a *app) findSources(ctx context.Context, f *backupFlags, args []string) (*
 	if err != nil {
 		return nil, err
 	}
-	c := &collector{app: a, tree: tree, light: light, filter: filter, allowInUse: f.allowInUse, oneFileSystem: o.OneFileSystem}
+	maps, err := readChangeMaps(f.changeMaps, paths)
+	if err != nil {
+		return nil, err
+	}
+	c := &collector{app: a, tree: tree, light: light, filter: filter, allowInUse: f.allowInUse, oneFileSystem: o.OneFileSystem, maps: maps}
 	if err := c.collect(ctx, paths); err != nil {
 		return nil, errors.Join(err, c.set.close())
 	}
@@ -215,6 +220,7 @@ type collector struct {
 	light      *source.Tree
 	filter     *source.Filter
 	allowInUse bool
+	maps       map[string]*source.ChangeMap
 
 	oneFileSystem bool
 	set           sourceSet
@@ -229,6 +235,9 @@ func (c *collector) collect(ctx context.Context, paths []string) error {
 		err := c.path(ctx, p)
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
+		}
+		if isUsage(err) {
+			return err
 		}
 		if err != nil {
 			last = err
@@ -264,13 +273,13 @@ func (c *collector) path(ctx context.Context, p string) error {
 			c.app.out.note("%s is a symlink, and is stored as one", p)
 		}
 	}
-	switch e.Type {
-	case source.TypeBlockDevice:
+	switch m := c.maps[p]; {
+	case e.Type == source.TypeBlockDevice:
 		return c.disk(ctx, p, e, true)
-	case source.TypeFile:
-		if c.isImage(ctx, p, e) {
-			return c.disk(ctx, p, e, false)
-		}
+	case e.Type == source.TypeFile && (m != nil || c.isImage(ctx, p, e)):
+		return c.disk(ctx, p, e, false)
+	case m != nil:
+		return usagef("--change-map: %s is neither a disk nor a file", p)
 	}
 	c.noteRepository(ctx, p, e)
 	c.found++
@@ -318,8 +327,12 @@ func (c *collector) disk(ctx context.Context, p string, e *source.Entry, device 
 		return err
 	}
 	c.set.closes = append(c.set.closes, d.Close)
-	c.set.items = append(c.set.items, snapshot.Disk(storedPath(p), d, e, device))
-	c.set.light = append(c.set.light, c.set.items[len(c.set.items)-1])
+	item := snapshot.Disk(storedPath(p), d, e, device)
+	if m := c.maps[p]; m != nil {
+		item = item.Since(repo.ID{}, m)
+	}
+	c.set.items = append(c.set.items, item)
+	c.set.light = append(c.set.light, item)
 	c.found++
 	return nil
 }
