@@ -87,12 +87,11 @@ func (b *backup) byMap(ctx context.Context, it *Item, r *reading) *pending {
 	d, err := b.fit(it, r)
 	if err == nil {
 		record := b.describe(it)
-		r.image = it.changes.Holes(it.disk)
 		if b.mustVerify(&record) {
 			r.verify = newVerifier(d)
 			return b.parts(ctx, r)
 		}
-		r.delta = d
+		r.delta, r.image = d, it.changes.Holes(it.disk)
 		n := b.parts(ctx, r) // waited for, because if the parent is damaged it must be done all over
 		if err = n.wait(ctx); d.damage() == nil {
 			b.manifest.Deltas = append(b.manifest.Deltas, record)

@@ -254,6 +254,17 @@ func TestDeltaIsVerified(t *testing.T) {
 	}
 }
 
+// TestVerifyTrustsNoHole: when all is read, that is also what the map calls holes.
+func TestVerifyTrustsNoHole(t *testing.T) {
+	d := newDeltas(t, 1<<20)
+	d.backup(snapshot.BackupOptions{}, d.disk.item())
+	d.write(0, 1<<20)
+	m, err := source.NewChangeMap("test", []source.Extent{{Off: 0, Len: 1 << 20, Kind: source.Hole}})
+	require.NoError(t, err)
+	d.backup(snapshot.BackupOptions{VerifyChangeMaps: true}, d.disk.item().Since(repo.ID{}, m))
+	require.GreaterOrEqual(t, d.disk.read.Load(), d.disk.Size())
+}
+
 // TestDeltaInherited: a disk that is not read again since its attributes are the same keeps what is known of how it was read.
 func TestDeltaInherited(t *testing.T) {
 	d := newDeltas(t, 1<<20)

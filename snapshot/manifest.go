@@ -52,7 +52,7 @@ type Stats struct {
 	BytesProcessed uint64
 	// BytesRead were read from the sources.
 	BytesRead uint64
-	// HoleBytes were holes, found or told.
+	// HoleBytes were holes, found or told. Those that were taken over unread do not count.
 	HoleBytes uint64
 	// ChunksNew were not in the repository before.
 	ChunksNew uint64

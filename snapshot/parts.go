@@ -14,8 +14,8 @@ import (
 // partSize is the range of a large file that one worker carries from read to sealed segment. It is a multiple of holeBlock.
 const partSize = 64 << 20
 
-// part is what a worker found in one range of a file: consecutive spans from start to end, those of the kind reused being taken over as they were. It begins with the first boundary in
-// the range that the worker knows of, and ends with the first one behind it.
+// part is what a worker found in one range of a file: consecutive spans from start to end, those of the kind reused being taken over as
+// they were. It begins with the first boundary in the range that the worker knows of, and ends with the first one behind it.
 type part struct {
 	start, end int64
 	spans      []reftree.Span
