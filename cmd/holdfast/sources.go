@@ -327,6 +327,9 @@ func (c *collector) disk(ctx context.Context, p string, e *source.Entry, device 
 		return err
 	}
 	c.set.closes = append(c.set.closes, d.Close)
+	if full, err := c.tree.Lstat(ctx, p); err == nil && full.Type == e.Type { // c.light leaves out extended attributes
+		e = full
+	}
 	item := snapshot.Disk(storedPath(p), d, e, device)
 	if m := c.maps[p]; m != nil {
 		item = item.Since(repo.ID{}, m)
