@@ -43,7 +43,7 @@ end-to-end: build ## back up, restore and compare real input
 	@bash internal/scripts/end-to-end.sh
 
 .PHONY: soak
-soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTIME is over
+soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTIME is over; a tree of SOAKFILES files in SOAKDIR
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -run Soak -timeout 0 ./...
 
 .PHONY: costs

@@ -23,6 +23,7 @@ type packer struct {
 
 	mu      sync.Mutex
 	builder *pack.Builder
+	chunks  int             // in the pack being filled
 	waiting []sealedSegment // did not fit; first into the next pack
 	bytes   int             // of waiting
 }
@@ -34,6 +35,10 @@ type sealedSegment struct {
 
 // maxWaiting bounds the segments kept back while smaller ones fill the rest of a pack, in multiples of the segment size.
 const maxWaiting = 4
+
+// maxPackChunks ends a pack that is not full. The memory for a pack grows with its chunks, by some 200 bytes each until it is stored, and a
+// million of the smallest would fit in.
+const maxPackChunks = 1 << 17
 
 func newPacker(s *Session, c Class) (*packer, error) {
 	key, entry, err := s.repo.ring.NewSessionKey(c)
@@ -61,7 +66,10 @@ func (p *packer) add(ctx context.Context, seg *pack.Segment, sealed []byte) erro
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.builder.Fits(seg) {
-		return p.builder.Add(seg, sealed)
+		if err := p.fill(seg, sealed); err != nil || p.chunks < maxPackChunks {
+			return err
+		}
+		return p.rotate(ctx, true)
 	}
 	kept := sealedSegment{segment: *seg, sealed: bytes.Clone(sealed)}
 	kept.segment.Chunks = slices.Clone(seg.Chunks)
@@ -72,7 +80,13 @@ func (p *packer) add(ctx context.Context, seg *pack.Segment, sealed []byte) erro
 	return p.rotate(ctx, false)
 }
 
-// rotate sends the pack on its way and starts the next one with what waited.
+// fill puts a segment that fits into the pack.
+func (p *packer) fill(seg *pack.Segment, sealed []byte) error {
+	p.chunks += len(seg.Chunks)
+	return p.builder.Add(seg, sealed)
+}
+
+// rotate sends the pack on its way and starts the next one with what waited. final is for a pack that is not full.
 func (p *packer) rotate(ctx context.Context, final bool) error {
 	if err := p.session.upload(ctx, p.builder, final); err != nil {
 		return err
@@ -82,7 +96,7 @@ func (p *packer) rotate(ctx context.Context, final bool) error {
 		return err
 	}
 	b.Reset(p.session.buffers.get())
-	p.builder = b
+	p.builder, p.chunks = b, 0
 	waiting := p.waiting
 	p.waiting, p.bytes = nil, 0
 	for i := range waiting {
@@ -92,7 +106,7 @@ func (p *packer) rotate(ctx context.Context, final bool) error {
 			p.bytes += len(w.sealed)
 			continue
 		}
-		if err := b.Add(&w.segment, w.sealed); err != nil {
+		if err := p.fill(&w.segment, w.sealed); err != nil {
 			return fmt.Errorf("packing a segment of %d bytes: %w", len(w.sealed), err)
 		}
 	}

@@ -1,6 +1,7 @@
 package repo_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,6 +133,33 @@ func TestSmallestPacks(t *testing.T) {
 		require.NoError(t, r.Refresh(t.Context()))
 		requireWhole(t, r)
 	}
+}
+
+// TestPacksOfTinyChunks: a pack ends before the memory for its chunks becomes large.
+func TestPacksOfTinyChunks(t *testing.T) {
+	store := mem.New(nil)
+	r, err := repo.Init(t.Context(), store, &repo.InitOptions{Config: repo.Config{ChunkMean: 16 << 10, SegmentSize: 64 << 10}, Sealer: keyFile(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	s := begin(t, r, "tiny")
+	var chunks [][]byte
+	for i := range 300_000 {
+		chunks = append(chunks, fmt.Appendf(nil, "%06d", i))
+	}
+	root := saveTree(t, s, chunks)
+	require.NoError(t, s.Flush(t.Context()))
+	_, err = s.Commit(t.Context(), root, []byte("manifest"))
+	require.NoError(t, err)
+	packs, bytes := 0, int64(0)
+	for info, err := range store.List(t.Context(), "packs/") {
+		require.NoError(t, err)
+		require.Less(t, info.Size, int64(12<<20))
+		packs++
+		bytes += info.Size
+	}
+	require.GreaterOrEqual(t, packs, 3)
+	require.Less(t, bytes, int64(40<<20), "they are not padded to the full size")
+	requireWhole(t, r)
 }
 
 // TestInterruptedAddKey: a slot that was stored and never admitted does not stand in the way of the one that was.

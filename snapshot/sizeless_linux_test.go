@@ -28,7 +28,14 @@ func TestFilesOfTheKernel(t *testing.T) {
 	}
 
 	// One that says to be empty and cannot be read is no empty file.
-	m, err := snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, "/proc/self/mem"), files(t, "/proc/version")}, nil)
+	var reported []error
+	m, err := snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, "/proc/self/mem"), files(t, "/proc/version")}, &snapshot.BackupOptions{Report: func(e snapshot.Event) {
+		if e.Kind == snapshot.EventError {
+			reported = append(reported, e.Err)
+		}
+	}})
 	require.NoError(t, err)
 	require.False(t, m.Complete)
+	require.Len(t, reported, 1)
+	require.EqualError(t, reported[0], "what follows offset 0 cannot be read: input/output error")
 }

@@ -70,11 +70,16 @@ func entryError(op, path string, err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errStale):
 		p = Missing
 	}
+	return &EntryError{Op: op, Path: path, Problem: p, Err: bare(err)}
+}
+
+// bare returns an error of the system without the path: whoever reports it says that better, and in full.
+func bare(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		err = pe.Err // Path says it better, and in full
+		return pe.Err
 	}
-	return &EntryError{Op: op, Path: path, Problem: p, Err: err}
+	return err
 }
 
 // ChangedError reports a source that was written to while it was read.

@@ -84,7 +84,10 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 
 // ReadPast is ReadAt for a file whose size says nothing, and ends where the system does. Kernels, and some file systems in user space,
 // give the size 0 to files that they make up when they are read.
-func (f *File) ReadPast(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
+func (f *File) ReadPast(p []byte, off int64) (int, error) {
+	n, err := f.f.ReadAt(p, off)
+	return n, bare(err)
+}
 
 // MadeUp reports whether the file lies on a file system that may make up what is read: one in user space, or one without a capacity, as
 // /proc and /sys. Sizes and times need not mean anything there. It is false where the system does not tell.

@@ -105,7 +105,7 @@ func cause(err error) error {
 	case io.EOF:
 		return io.ErrUnexpectedEOF
 	}
-	return err
+	return bare(err)
 }
 
 // rest marks everything from p[pos] as unreadable.
