@@ -52,12 +52,17 @@ type remains struct {
 
 func (m *remains) add(info backend.Info) {
 	one := amount{1, uint64(info.Size)}
-	parts := strings.Split(info.Key, "/")
-	if len(parts) == 3 {
-		bySession := map[string]map[ledger.SessionID]amount{"packs": m.stored, "index": m.stored, "sessions": m.records}[parts[0]]
-		if id, err := ledger.ParseSessionID(parts[1]); err == nil && bySession != nil {
-			one.add(bySession[id])
-			bySession[id] = one
+	folder, rest, _ := strings.Cut(info.Key, "/")
+	session, _, _ := strings.Cut(rest, "/")
+	if id, err := ledger.ParseSessionID(session); err == nil {
+		switch folder {
+		case "packs", "index":
+			one.add(m.stored[id])
+			m.stored[id] = one
+			return
+		case "sessions":
+			one.add(m.records[id])
+			m.records[id] = one
 			return
 		}
 	}
@@ -65,7 +70,7 @@ func (m *remains) add(info backend.Info) {
 		m.entries[n] = one
 		return
 	}
-	if id, err := ParseID(strings.TrimPrefix(info.Key, snapshotPrefix)); err == nil && strings.HasPrefix(info.Key, snapshotPrefix) {
+	if id, err := ParseID(rest); err == nil && info.Key == snapshotKey(id) {
 		m.snapshots[id] = one
 		return
 	}
