@@ -28,7 +28,8 @@ type Options struct {
 	// MemoryChunks is how many chunks that were added are kept in memory, at 42 bytes each, before they become a run; 0 means 2^19.
 	MemoryChunks int
 
-	// MaxRuns is how many runs there may be before some are merged, 2 to 64; 0 means 8. Each costs a lookup some 20 ns.
+	// MaxRuns is how many runs there may be before some are merged, 2 to 64; 0 means 8. Each costs a lookup some 20 ns while its
+	// filter is in the processor's cache, and up to 100 beyond.
 	MaxRuns int
 }
 
