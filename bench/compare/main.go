@@ -10,6 +10,7 @@
 // medians, spread, and ratios between runs of one round, and for Holdfast which of this machine's own limits it is near.
 //
 // A long comparison can be run in pieces: --from a.json,b.json prints what several runs on one machine measured, and measures nothing.
+// bench/README.md says how things are measured, and what each program is given.
 package main
 
 import (
