@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,50 @@ func Example() {
 	// 2026-05-01 [/dump.sql] [nightly] true
 	// 2026-05-02 [/dump.sql] [nightly] true
 	// "two" of 8 bytes <nil>
+}
+
+// A disk of which a dirty bitmap says what changed since the last snapshot: only that is read.
+func ExampleItem_Since() {
+	ctx := context.Background()
+	r, err := exampleRepo(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer r.Close()
+	img := &memDisk{bytes.NewReader(bytes.Repeat([]byte("block"), 1<<18))}
+	first, err := snapshot.Backup(ctx, r, []snapshot.Item{snapshot.Disk("/vm.img", img, nil, true)}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	changes, err := source.ParseChangeMap(strings.NewReader(`[{"offset": 0, "length": 1310720, "type": 0, "description": "clean"}]`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	disk := snapshot.Disk("/vm.img", img, nil, true).Since(first.ID, changes)
+	m, err := snapshot.Backup(ctx, r, []snapshot.Item{disk}, &snapshot.BackupOptions{Parent: first.ID})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(first.Stats.BytesRead, m.Stats.BytesRead, m.Deltas[0].Kind, m.Deltas[0].Deltas)
+	// Output: 1310720 0 nbd dirty bitmap 1
+}
+
+// memDisk is a disk in memory.
+type memDisk struct{ *bytes.Reader }
+
+func (d *memDisk) Changed() error { return nil }
+func (d *memDisk) Close() error   { return nil }
+
+func (d *memDisk) Extents(_ context.Context, off, n int64) iter.Seq2[source.Extent, error] {
+	return func(yield func(source.Extent, error) bool) {
+		if n = min(n, d.Size()-off); n > 0 {
+			yield(source.Extent{Off: off, Len: n, Kind: source.Data}, nil)
+		}
+	}
 }
 
 // A folder and a disk image become one snapshot.

@@ -5,10 +5,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/holdfast-backup/holdfast/chunk"
 
 	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot/content"
@@ -113,36 +117,50 @@ func mapOf(size int64, changed []byteRange, data []byte, rng *rand.Rand) []sourc
 }
 
 // TestSpliceEqualsFullRead: a file read by what changed has the same content, to the last node, as if all of it had been read.
-func TestSpliceEqualsFullRead(t *testing.T) {
+func TestSpliceEqualsFullRead(t *testing.T) { spliceRounds(t, func(n int) bool { return n < 7 }) }
+
+func TestSoakSplice(t *testing.T) {
+	limit, err := time.ParseDuration(os.Getenv("SOAKTIME"))
+	if err != nil {
+		t.Skip("SOAKTIME is not set: make soak")
+	}
+	end := time.Now().Add(limit)
+	spliceRounds(t, func(int) bool { return time.Now().Before(end) })
+}
+
+// spliceRounds changes files and compares, as long as more says so of the number of rounds done.
+func spliceRounds(t *testing.T, more func(n int) bool) {
 	r := testRepo(t)
 	s := testScanner(t, r)
-	for name, c := range testChunkers(t, 16<<10) {
-		for range 12 {
+	for n := 0; more(n); n++ {
+		for name, c := range testChunkers(t, 16<<10) {
 			seed := rand.Uint64()
 			t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) {
 				t.Logf("seed %d", seed)
-				rng := rand.New(rand.NewPCG(seed, 0))
-				nodes := memNodes{}
-				file := func(img source.Image) *contents {
-					return &contents{image: img, size: img.Size(), chunker: c, unreadable: func(source.Range) {}}
-				}
-				img := imageOf(rng, spliceFile(rng, 1+rng.IntN(3<<20)))
-				had := inParts(t, nodes, s, file(img), 8<<20, rng.Perm)
-				for round := range 3 {
-					b, changed := edit(rng, img.data)
-					now := imageOf(rng, b)
-					want := inParts(t, nodes, s, file(now), 8<<20, rng.Perm)
-					f := file(now)
-					f.old = content.NewMap(nodes, had)
-					f.changed = changedBlocks(slices.Values(mapOf(now.Size(), changed, b, rng)), had.Size, now.Size())
-					got := inParts(t, nodes, s, f, int64(1+rng.IntN(16))*holeBlock, rng.Perm)
-					require.Equal(t, want, got, "round %d, %d to %d bytes, changed %v", round, had.Size, now.Size(), changed)
-					f.old, f.changed = nil, nil
-					require.Zero(t, verify(t, nodes, s, f, had, changedBlocks(slices.Values(mapOf(now.Size(), changed, b, rng)), had.Size, now.Size())).count)
-					img, had = now, got
-				}
+				spliceRound(t, s, c, rand.New(rand.NewPCG(seed, 0)))
 			})
 		}
+	}
+}
+
+func spliceRound(t *testing.T, s *scanner, c chunk.Chunker, rng *rand.Rand) {
+	nodes := memNodes{}
+	file := func(img source.Image) *contents {
+		return &contents{image: img, size: img.Size(), chunker: c, unreadable: func(source.Range) {}}
+	}
+	img := imageOf(rng, spliceFile(rng, 1+rng.IntN(3<<20)))
+	had := inParts(t, nodes, s, file(img), 8<<20, rng.Perm)
+	for range 3 {
+		b, changed := edit(rng, img.data)
+		now := imageOf(rng, b)
+		want := inParts(t, nodes, s, file(now), 8<<20, rng.Perm)
+		f := file(now)
+		f.old = content.NewMap(nodes, had)
+		f.changed = changedBlocks(slices.Values(mapOf(now.Size(), changed, b, rng)), had.Size, now.Size())
+		got := inParts(t, nodes, s, f, int64(1+rng.IntN(16))*holeBlock, rng.Perm)
+		require.Equal(t, want, got, "%d to %d bytes, changed %v", had.Size, now.Size(), changed)
+		require.Zero(t, verify(t, nodes, s, file(now), had, f.changed).count, "a right map is found wrong")
+		img, had = now, got
 	}
 }
 
@@ -168,7 +186,7 @@ func TestVerifyFindsLies(t *testing.T) {
 	s := testScanner(t, r)
 	lies, harmless := 0, 0
 	for name, c := range testChunkers(t, 16<<10) {
-		for range 12 {
+		for range 8 {
 			seed := rand.Uint64()
 			t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) {
 				t.Logf("seed %d", seed)
@@ -252,7 +270,7 @@ func TestSpliceReadsLittle(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for name, c := range testChunkers(t, 16<<10) {
 		nodes := &loads{memNodes: memNodes{}}
-		img := &counting{memImage: &memImage{data: make([]byte, 16<<20)}}
+		img := &counting{memImage: &memImage{data: make([]byte, 8<<20)}}
 		noise(rng, img.data)
 		file := func() *contents {
 			return &contents{image: img, size: img.Size(), chunker: c, unreadable: func(source.Range) {}}
@@ -263,7 +281,7 @@ func TestSpliceReadsLittle(t *testing.T) {
 			f.old = content.NewMap(nodes, had)
 			var extents []source.Extent
 			for i := range int64(changes) {
-				off := i<<20 + 77_777
+				off := i*1_000_000 + 77_777
 				noise(rng, img.data[off:off+4000])
 				extents = append(extents, source.Extent{Off: off, Len: 4000})
 			}

@@ -78,6 +78,7 @@ func (b *bench) run(ctx context.Context, dir string) (err error) {
 		{fmt.Sprintf("%d MiB changed in runs of 1 MiB", b.changed>>20), func() (snapshot.Item, error) { return b.delta(b.runs()) }},
 		{fmt.Sprintf("%d MiB of new data, a full of another disk", b.changed*13/10>>20), b.another},
 		{fmt.Sprintf("%d blocks of 4 KiB changed", b.scattered), func() (snapshot.Item, error) { return b.delta(b.blocks()) }},
+		{"unchanged, a full, which must add nothing", b.full},
 	} {
 		if err := b.step(ctx, s.what, s.item); err != nil {
 			return fmt.Errorf("%s: %w", s.what, err)
