@@ -16,6 +16,7 @@
 //   - What cannot be read back does not stop the rest. It is reported by path and range, and the error is an [*IncompleteError].
 //   - A tree is restored below its target and nowhere else, whatever the names in the snapshot, and whatever symlinks are in the target
 //     or come from the snapshot: none is ever followed.
+//   - With [Options].Sync what was written is on the disk when a restore returns. Block devices are always flushed.
 //   - Memory is bounded, whatever the size of the data: about 30 MiB, and 3 segments (3 MiB) for each worker.
 //
 // A new file has its final name from the beginning, and only gets its owner, permissions and times when it is complete.
