@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo"
 )
 
 // credentialFlags name where a password or key comes from; at most one is set.
@@ -88,11 +90,18 @@ func (a *app) credential(ctx context.Context) (crypto.Credential, error) {
 	if err != nil {
 		return nil, advise(err, "-p FILE, --key-file FILE or HOLDFAST_PASSWORD_FILE")
 	}
-	if r, err := crypto.ParseRecovery(pw); err == nil {
+	r, err := crypto.ParseRecovery(pw)
+	switch {
+	case err == nil:
 		return r, nil // its checksum makes a password that looks like one as good as impossible
+	case recoveryForm.MatchString(pw):
+		return nil, fmt.Errorf("%w: there is a mistake in the recovery key: %w", repo.ErrWrongCredential, err)
 	}
 	return crypto.Passphrase(pw), nil
 }
+
+// recoveryForm is what recovery keys look like, and new passwords must not.
+var recoveryForm = regexp.MustCompile(`^[0-9A-Za-z]{5}([- ][0-9A-Za-z]{5}){11}$`)
 
 // sealer returns what makes the first key slot of a new repository.
 func (a *app) sealer(ctx context.Context) (crypto.Sealer, error) {
@@ -177,8 +186,8 @@ func (a *app) password(ctx context.Context, s secret, isNew bool) (string, error
 	if pw == "" {
 		return "", fmt.Errorf("%s: the password is empty", from)
 	}
-	if _, err := crypto.ParseRecovery(pw); err == nil && isNew {
-		// It would be taken for the recovery key, and open nothing.
+	if _, err := crypto.ParseRecovery(pw); isNew && (err == nil || recoveryForm.MatchString(pw)) {
+		// It would be taken for a recovery key, and open nothing.
 		return "", fmt.Errorf("%s: that is a recovery key, which cannot be a password", from)
 	}
 	return pw, nil
