@@ -44,6 +44,8 @@ func TestLostKeySlotIsFound(t *testing.T) {
 	r := initRepo(t, store, key)
 	_, err := r.AddKey(t.Context(), crypto.Admin, "second", second)
 	require.NoError(t, err)
+	damaged, err := r.AddKey(t.Context(), crypto.Writer, "damaged", keyFile(t))
+	require.NoError(t, err)
 	lost, err := r.AddKey(t.Context(), crypto.Reader, "paper", keyFile(t))
 	require.NoError(t, err)
 	removed, err := r.AddKey(t.Context(), crypto.Reader, "removed", keyFile(t))
@@ -66,6 +68,19 @@ func TestLostKeySlotIsFound(t *testing.T) {
 	}
 	require.ErrorContains(t, check(t, admin).Errors[0], `"paper"`)
 
+	k, err := admin.FindKey(t.Context(), lost.ID.String()[:12])
+	require.NoError(t, err)
+	require.True(t, k.Lost)
+	require.Equal(t, "paper", k.Label)
+	junk := []byte("junk")
+	require.NoError(t, backend.PutBytes(t.Context(), store, "keys/"+damaged.ID.String(), junk, nil))
+	require.NoError(t, backend.PutBytes(t.Context(), store, "keys/"+damaged.ID.String()+".copy", junk, nil))
+	require.Len(t, check(t, admin).Errors, 3)
+	require.NoError(t, admin.RemoveKey(t.Context(), lost.ID))
+	require.NoError(t, admin.RemoveKey(t.Context(), damaged.ID))
+	require.Error(t, admin.RemoveKey(t.Context(), lost.ID))
+	require.Empty(t, check(t, admin).Errors, "what was removed is not missed")
+
 	list, err := admin.Keys(t.Context())
 	require.NoError(t, err)
 	for _, k := range list {
@@ -74,8 +89,21 @@ func TestLostKeySlotIsFound(t *testing.T) {
 		}
 	}
 	report := check(t, admin)
-	require.Len(t, report.Errors, 2)
+	require.Len(t, report.Errors, 1)
 	require.ErrorContains(t, report.Errors[0], "ledger entry 0 admits")
+}
+
+// TestOldSlotOfAChangedKey: the id that the ledger remembers leads to nothing, and removing it removes nobody.
+func TestOldSlotOfAChangedKey(t *testing.T) {
+	store, key, old, fresh := mem.New(nil), keyFile(t), keyFile(t), keyFile(t)
+	r := initRepo(t, store, key)
+	info, err := r.AddKey(t.Context(), crypto.Reader, "r", old)
+	require.NoError(t, err)
+	_, err = openRepo(t, store, old).ChangeCredential(t.Context(), "r", fresh)
+	require.NoError(t, err)
+	require.Error(t, r.RemoveKey(t.Context(), info.ID))
+	require.Equal(t, crypto.Reader, openRepo(t, store, fresh).Role())
+	require.Empty(t, check(t, r).Errors)
 }
 
 // TestDamagedSlotIsToldOnce: both copies unreadable are two faults, and no third.

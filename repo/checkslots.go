@@ -14,7 +14,7 @@ func (c *checker) slots(ctx context.Context) error {
 	if err != nil {
 		return c.fault(err)
 	}
-	if len(c.withoutSlot(slots)) > 0 { // one may have been removed, or changed, since the ledger was read
+	if len(c.repo.withoutSlot(slots)) > 0 { // one may have been removed, or changed, since the ledger was read
 		if err := c.repo.chain.advance(ctx); err != nil {
 			return c.fault(err)
 		}
@@ -32,7 +32,7 @@ func (c *checker) slots(ctx context.Context) error {
 			}
 		}
 	}
-	for _, a := range c.withoutSlot(slots) {
+	for _, a := range c.repo.withoutSlot(slots) {
 		if err := c.fault(lostSlot(&a)); err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (c *checker) slots(ctx context.Context) error {
 
 // withoutSlot returns the admitted actors of which no slot was found. A slot is found by the actor that it names, since who changes a
 // credential keeps the actor and gets another slot; one that cannot be read, by the slot that the ledger names.
-func (c *checker) withoutSlot(slots []storedSlot) (list []ledger.Actor) {
+func (r *Repository) withoutSlot(slots []storedSlot) (list []ledger.Actor) {
 	found := map[crypto.ActorID]bool{}
 	unreadable := map[string]bool{}
 	for _, s := range slots {
@@ -52,7 +52,7 @@ func (c *checker) withoutSlot(slots []storedSlot) (list []ledger.Actor) {
 		}
 		found[s.slot.Actor.ID()] = true
 	}
-	c.repo.chain.view(func(st *ledger.State) {
+	r.chain.view(func(st *ledger.State) {
 		for _, a := range st.Actors() {
 			if a.RemovedAt == 0 && !found[a.ID] && !unreadable[slotKey(crypto.SlotID(a.Slot))] {
 				list = append(list, a)

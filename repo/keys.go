@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/crypto"
@@ -18,6 +19,8 @@ type KeySlot struct {
 	Current bool
 	// Admitted says that the ledger admits the slot's actor in the slot's role, so that the slot can be used.
 	Admitted bool
+	// Lost says that neither copy of the slot is there any more: the rest is what the ledger says.
+	Lost bool
 	// Err says why the slot cannot be read; then only ID is set.
 	Err error
 }
@@ -35,6 +38,10 @@ func (r *Repository) Keys(ctx context.Context) ([]KeySlot, error) {
 			continue
 		}
 		list = append(list, r.describe(s.slot))
+	}
+	for _, a := range r.withoutSlot(stored) {
+		info := crypto.SlotInfo{ID: crypto.SlotID(a.Slot), Role: a.Role, Actor: a.Actor, Label: a.Label}
+		list = append(list, KeySlot{SlotInfo: info, Admitted: true, Lost: true})
 	}
 	return list, nil
 }
@@ -115,7 +122,7 @@ func (r *Repository) trySlot(ctx context.Context, id crypto.SlotID, c crypto.Sea
 	return err
 }
 
-// RemoveKey takes the admission of a slot's actor back and deletes the slot. What its holder has copied of the keys stays known to
+// RemoveKey takes the admission of a slot's actor back and deletes the slot, which may be lost or damaged. What its holder has copied of the keys stays known to
 // them. The slot that was opened cannot be removed.
 func (r *Repository) RemoveKey(ctx context.Context, id crypto.SlotID) error {
 	if err := r.mayAdminister(); err != nil {
@@ -123,7 +130,7 @@ func (r *Repository) RemoveKey(ctx context.Context, id crypto.SlotID) error {
 	}
 	s := readSlot(ctx, r.store, slotKey(id))
 	if s.err != nil {
-		return s.err
+		return r.removeUnreadable(ctx, id, s.err)
 	}
 	if r.current(s.slot) {
 		return fmt.Errorf("%w: key slot %s is the one in use; open the repository with another to remove it", ErrNotAllowed, id)
@@ -132,6 +139,22 @@ func (r *Repository) RemoveKey(ctx context.Context, id crypto.SlotID) error {
 		return r.deleteSlot(ctx, id) // another way to the same keys, left over from a change of credential
 	}
 	return r.remove(ctx, s.slot.SlotInfo)
+}
+
+// removeUnreadable removes the actor that the ledger admits with a slot of which no copy can be read, for the reason given, unless it has
+// another slot by now or is the one in use.
+func (r *Repository) removeUnreadable(ctx context.Context, id crypto.SlotID, reason error) error {
+	slots, err := readSlots(ctx, r.store, r.hash)
+	if err != nil {
+		return err
+	}
+	readable := slices.DeleteFunc(slots, func(s storedSlot) bool { return s.err != nil })
+	for _, a := range r.withoutSlot(readable) {
+		if crypto.SlotID(a.Slot) == id && a.Actor != r.ring.Actor() {
+			return r.remove(ctx, crypto.SlotInfo{ID: id, Actor: a.Actor, Label: a.Label})
+		}
+	}
+	return reason
 }
 
 // current reports whether a slot is the one that was opened.

@@ -44,7 +44,7 @@ func keyNames(ctx context.Context, r *openRepo) []string {
 	var names []string
 	for _, k := range keys {
 		if k.Err == nil {
-			names = append(names, k.ID.String()+"\t"+k.Role.String()+", "+k.Kind.String()+" "+printable(k.Label))
+			names = append(names, k.ID.String()+"\t"+k.Role.String()+", "+kindText(k.Kind)+" "+printable(k.Label))
 		}
 	}
 	return names

@@ -179,10 +179,10 @@ func (a *app) printNewKey(messageType, verb string, info crypto.SlotInfo, k newK
 			Role     string `json:"role"`
 			Kind     string `json:"kind"`
 			Recovery string `json:"recovery_key,omitempty"`
-		}{messageType, info.ID.String(), info.Role.String(), info.Kind.String(), k.recovery})
+		}{messageType, info.ID.String(), info.Role.String(), kindText(info.Kind), k.recovery})
 		return
 	}
-	a.out.infof("%s key %s (%s, %s)\n", verb, info.ID, info.Role, info.Kind)
+	a.out.infof("%s key %s (%s, %s)\n", verb, info.ID, info.Role, kindText(info.Kind))
 	if k.recovery != "" {
 		a.out.infof("write this recovery key down; it is not shown again, and opens the repository wherever a password is asked for:\n\n")
 		a.out.printf("%s\n", k.recovery)
@@ -259,6 +259,7 @@ type keyJSON struct {
 	Created  *jsonTime `json:"created,omitempty"`
 	Actor    string    `json:"actor,omitempty"`
 	Admitted bool      `json:"admitted"`
+	Lost     bool      `json:"lost,omitempty"`
 	Error    string    `json:"error,omitempty"`
 }
 
@@ -266,18 +267,30 @@ func newKeyJSON(k *repo.KeySlot) keyJSON {
 	if k.Err != nil {
 		return keyJSON{Error: oneLine(k.Err.Error())}
 	}
-	created := jsonTime(k.Created)
-	return keyJSON{
-		Current: k.Current, ID: k.ID.String(), Role: k.Role.String(), Kind: k.Kind.String(), Label: jsonName(k.Label), Created: &created,
-		Actor: k.Actor.ID().String(), Admitted: k.Admitted,
+	j := keyJSON{
+		Current: k.Current, ID: k.ID.String(), Role: k.Role.String(), Label: jsonName(k.Label),
+		Actor: k.Actor.ID().String(), Admitted: k.Admitted, Lost: k.Lost,
 	}
+	if !k.Lost {
+		created := jsonTime(k.Created)
+		j.Kind, j.Created = k.Kind.String(), &created
+	}
+	return j
+}
+
+// kindText names the kind of a slot; the ledger, which is all that is left of a lost one, does not tell it.
+func kindText(k crypto.SlotKind) string {
+	if k == 0 {
+		return "lost"
+	}
+	return k.String()
 }
 
 func (a *app) keyListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Short:   "List the keys",
-		Long:    "List the key slots. The one in use is marked with a star; one that was removed, or never admitted, opens nothing.",
+		Long:    "List the key slots. The one in use is marked with a star; one that was removed, never admitted or lost opens nothing.",
 		Example: "  holdfast key list",
 		Args:    between(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runKeyList(cmd.Context()) },
@@ -313,6 +326,10 @@ func (a *app) runKeyList(ctx context.Context) (err error) {
 func printKey(w *tabwriter.Writer, k *repo.KeySlot) {
 	if k.Err != nil {
 		fmt.Fprintf(w, " damaged\t\t\t\t%s\n", oneLine(k.Err.Error()))
+		return
+	}
+	if k.Lost {
+		fmt.Fprintf(w, " %s\t%s\tlost\t\t%s\n", k.ID, k.Role, printable(k.Label))
 		return
 	}
 	mark, label := " ", printable(k.Label)
