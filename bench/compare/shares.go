@@ -9,7 +9,7 @@ type demand struct {
 	cpu     bool // done by the processors, which do one thing at a time
 }
 
-// demands lists what a run of Holdfast has to do at least. How much of the source is new is not known, so it is taken from what was
+// demands lists what a run of Holdfast has to do at least; nothing for steps whose parts are not measured. How much of the source is new is not known, so it is taken from what was
 // stored and the ratio of such data.
 func (r *report) demands(st *step, s *sample) []demand {
 	l := r.Limits
