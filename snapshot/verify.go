@@ -27,13 +27,10 @@ func newVerifier(d *delta) *verifier {
 }
 
 // add compares a span that was found at off.
-func (v *verifier) add(ctx context.Context, off int64, s *reftree.Span) {
-	if v == nil {
-		return
-	}
+func (v *verifier) add(ctx context.Context, off int64, s reftree.Span) {
 	for end := off + s.Size(); off < end && v.err == nil; {
 		var n int64
-		n, v.err = v.step(ctx, off, end-off, s)
+		n, v.err = v.step(ctx, off, end-off, &s)
 		off += n
 	}
 }
