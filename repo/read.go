@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/crypto"
@@ -121,9 +122,7 @@ func (rd *Reader) Segment(ctx context.Context, loc *Location) ([]byte, error) {
 
 // SegmentInto reads and decodes the segment of a location, into the memory of dst where that is large enough.
 func (rd *Reader) SegmentInto(ctx context.Context, dst []byte, loc *Location) ([]byte, error) {
-	if n := int(loc.Segment.Stored); cap(rd.sealed) < n {
-		rd.sealed = make([]byte, n)
-	}
+	rd.sealed = room(rd.sealed, loc.Segment.Stored)
 	sealed := rd.sealed[:loc.Segment.Stored]
 	if err := backend.ReadFull(ctx, rd.repo.store, loc.Pack.PackKey(), int64(loc.SegmentOffset), sealed); err != nil {
 		if errors.Is(err, fs.ErrNotExist) || isType[*backend.RangeError](err) {
@@ -138,6 +137,15 @@ func (rd *Reader) SegmentInto(ctx context.Context, dst []byte, loc *Location) ([
 	return plain, err
 }
 
+// room returns memory for n bytes: b, or if that is too small more than asked for, so that segments which are a little larger each time do not
+// make it anew each time.
+func room(b []byte, n uint32) []byte {
+	if cap(b) >= int(n) {
+		return b[:0]
+	}
+	return make([]byte, 0, 1<<bits.Len32(n-1))
+}
+
 // openSegment opens and decodes a segment.
 func (rd *Reader) openSegment(dst []byte, c Class, entry *crypto.KeyEntry, seg *pack.Segment, sealed []byte) ([]byte, error) {
 	key, err := rd.repo.keys.open(c, entry)
@@ -148,7 +156,7 @@ func (rd *Reader) openSegment(dst []byte, c Class, entry *crypto.KeyEntry, seg *
 		return nil, err
 	}
 	sealer := pack.Sealer{Suite: rd.repo.config.Suite, Domain: rd.repo.ring.Domain(), Class: c}
-	if rd.stored, err = sealer.Open(rd.stored[:0], key, seg, sealed); err != nil {
+	if rd.stored, err = sealer.Open(room(rd.stored, seg.Stored), key, seg, sealed); err != nil {
 		return nil, err
 	}
 	return rd.decompressor.Decompress(dst, seg.Codec, seg.Length, rd.stored)
