@@ -3,6 +3,8 @@ package repo
 import (
 	"errors"
 	"fmt"
+
+	"github.com/holdfast-backup/holdfast/internal/wire"
 )
 
 var (
@@ -26,9 +28,12 @@ var (
 	ErrNotAllowed = errors.New("not allowed for this key")
 	// ErrSingleWriter is returned when a store cannot keep several writers apart as the repository demands.
 	ErrSingleWriter = errors.New("the store cannot create objects atomically")
+	// ErrVersion is wrapped when an object is of a format version that this program does not know.
+	ErrVersion = wire.ErrVersion
 )
 
-// CorruptError reports stored bytes that are not what was written, or are missing.
+// CorruptError reports stored bytes that are not what was written, are missing, or, if it wraps [ErrVersion], are of a version of the format that
+// this program does not know.
 type CorruptError struct {
 	// Key is the object's key.
 	Key string
@@ -48,6 +53,9 @@ func (e *CorruptError) Error() string {
 	}
 	if !e.Chunk.IsZero() {
 		where = fmt.Sprintf("%s (chunk %s)", where, e.Chunk)
+	}
+	if errors.Is(e.Err, ErrVersion) {
+		return fmt.Sprintf("%s cannot be read: %v", where, e.Err)
 	}
 	return fmt.Sprintf("%s is damaged: %v", where, e.Err)
 }
