@@ -76,7 +76,11 @@ func (a *app) runForget(ctx context.Context, f *forgetFlags, args []string) (err
 	case len(args) == 0 && policies.Empty():
 		return usagef("forget: which snapshots? name them, or say what to keep with the --keep-* flags or --policy-file")
 	}
-	r, err := a.openRepo(ctx, writing)
+	how := writing
+	if f.dryRun {
+		how = reading
+	}
+	r, err := a.openRepo(ctx, how)
 	if err != nil {
 		return err
 	}
