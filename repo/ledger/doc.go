@@ -20,13 +20,21 @@
 //   - when its suite is not the repository's, its epoch is neither 0 nor one that the ledger announced, its clear part does not
 //     decode, or it has a sealed part where its type has none, or none where it has one;
 //   - GENESIS: always, after entry 0. PROGRESS: always; it belongs beside the ledger;
-//   - OPEN: when the session was named by an OPEN before, or one it adopts is not open or is another actor's;
-//   - COMMIT: when the session is not open or is another actor's, when an index file lies in the folder of a session that is
+//   - OPEN: when the session was named by an OPEN before, it is for writing and its actor a collector, or for collecting and its actor a
+//     writer, or one it adopts is not open or is another actor's, or not both are for writing;
+//   - COMMIT: when the session is not open, not for writing or another actor's, when an index file lies in the folder of a session that is
 //     neither this one nor adopted by it (directly or through others), or when the snapshot was committed before;
 //   - CLOSE: when the session is not open or is another actor's;
 //   - REVOKE: when the session is not open;
 //   - FORGET: when any of its snapshots is unknown or forgotten;
 //   - TAGS: when the snapshot is unknown or forgotten;
+//   - CONDEMN: when the session is not open, not for collecting or another actor's, a retired index file is not live, an added one is live or
+//     condemned, or a CONDEMN or DELETE stands at Marked or after it;
+//   - DELETE: when the session is not open, not for collecting or another actor's, the CONDEMN is not there or was ended before, a session
+//     for writing that was opened before it is open, an added file is live or condemned, or a COMMIT, HOLD, UNFORGET, CONDEMN or
+//     DELETE stands at Marked or after it;
+//   - HOLD: when the session is not open or is another actor's, or a snapshot is unknown or forgotten;
+//   - UNFORGET: when a snapshot is unknown or not forgotten, or a DELETE came after its FORGET;
 //   - KEY admit: when the actor was admitted before, even if removed since. KEY remove: when it is not admitted, its role or slot
 //     is another, or it is the last admin.
 //

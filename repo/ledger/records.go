@@ -52,6 +52,7 @@ type Session struct {
 	OpenedAt uint64    // entry number of its OPEN
 	Open     crypto.ID // hash of its OPEN
 	Time     int64     // unix nanoseconds, as claimed by its OPEN
+	Purpose  Purpose
 	Adopts   []SessionID
 	End      End
 	EndedAt  uint64    // entry number; 0 while live
@@ -71,11 +72,12 @@ type Snapshot struct {
 	Session     SessionID
 	Actor       crypto.ActorID
 	Time        int64  // unix nanoseconds, as claimed by its COMMIT
-	Facts       []byte // read only; nil when they were not opened, and once forgotten
+	Facts       []byte // read only; nil when they were not opened, and once forgotten and deleted
 	TagsAt      uint64 // entry number of the TAGS that set Tags; 0: the facts' own tags stand
 	Tags        []string
 	TagsOpened  bool   // whether Tags were opened; they are nil otherwise
 	ForgottenAt uint64 // entry number; 0: live
+	LiveSince   uint64 // entry number of its COMMIT, or of the last UNFORGET
 }
 
 // VoidEntry is an entry that stays in the chain and changed nothing.

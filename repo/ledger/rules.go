@@ -30,6 +30,14 @@ func (s *State) judge(a *Actor, body Body) string {
 		}
 	case *Tags:
 		return s.liveSnapshot(b.Snapshot)
+	case *Condemn:
+		return s.judgeCondemn(a, b)
+	case *Delete:
+		return s.judgeDelete(a, b)
+	case *Hold:
+		return s.judgeHold(a, b)
+	case *Unforget:
+		return s.judgeUnforget(b)
 	case *Key:
 		return s.judgeKey(b)
 	}
@@ -59,8 +67,15 @@ func (s *State) judgeOpen(a *Actor, o *Open) string {
 	if s.sessions[o.Session] != nil {
 		return fmt.Sprintf("session %s was opened before", o.Session)
 	}
+	if o.Purpose == Writing && a.Role == crypto.Collector || o.Purpose == Collecting && a.Role == crypto.Writer {
+		return fmt.Sprintf("a %v may not open a session for %v", a.Role, o.Purpose)
+	}
 	for _, id := range o.Adopts {
-		if _, why := s.ownSession(a, id); why != "" {
+		adopted, why := s.ownSession(a, id)
+		if why == "" && (o.Purpose != Writing || adopted.Purpose != Writing) {
+			why = fmt.Sprintf("session %s adopts session %s, and not both are for writing", o.Session, id)
+		}
+		if why != "" {
 			return why
 		}
 	}
@@ -71,6 +86,9 @@ func (s *State) judgeCommit(a *Actor, c *Commit) string {
 	session, why := s.ownSession(a, c.Session)
 	if why != "" {
 		return why
+	}
+	if session.Purpose != Writing {
+		return fmt.Sprintf("session %s was not opened for writing", c.Session)
 	}
 	if _, known := s.places[c.Snapshot]; known {
 		return fmt.Sprintf("snapshot %s was committed before", c.Snapshot)

@@ -8,9 +8,30 @@ import (
 	"github.com/holdfast-backup/holdfast/internal/wire"
 )
 
+// Purpose says what a session may do. It is not sealed: whether a DELETE must wait for a session is decided without a key.
+type Purpose uint8
+
+// The purposes. A session for writing may COMMIT; one for collecting may CONDEMN and DELETE.
+const (
+	Writing    Purpose = 0
+	Collecting Purpose = 1
+)
+
+// String returns the purpose in a word.
+func (p Purpose) String() string {
+	switch p {
+	case Writing:
+		return "writing"
+	case Collecting:
+		return "collecting"
+	}
+	return "unknown"
+}
+
 // Open (OPEN) starts a session.
 type Open struct {
 	Session SessionID
+	Purpose Purpose
 	// Adopts are open sessions of the same actor, which the entry ends; index files in their folders become the session's.
 	Adopts []SessionID
 
@@ -24,7 +45,7 @@ type Open struct {
 func (*Open) Type() Type { return TypeOpen }
 
 func (o *Open) appendClear(b []byte) []byte {
-	b = append(b, o.Session[:]...)
+	b = append(append(b, o.Session[:]...), byte(o.Purpose))
 	b = wire.AppendUvarint(b, uint64(len(o.Adopts)))
 	for _, id := range o.Adopts {
 		b = append(b, id[:]...)
@@ -34,6 +55,9 @@ func (o *Open) appendClear(b []byte) []byte {
 
 func (o *Open) decodeClear(d *wire.Decoder) {
 	o.Session = decodeSession(d)
+	if o.Purpose = Purpose(d.U8()); o.Purpose > Collecting {
+		d.Fail("purpose of a session is %d", o.Purpose)
+	}
 	o.Adopts = decodeDistinct(d, "adopted sessions", func(id *SessionID) []byte { return id[:] })
 	if len(o.Adopts) > MaxAdopts {
 		d.Fail("%d sessions adopted, at most %d allowed", len(o.Adopts), MaxAdopts)

@@ -14,19 +14,23 @@ type Forget struct {
 // Type returns TypeForget.
 func (*Forget) Type() Type { return TypeForget }
 
-func (f *Forget) appendClear(b []byte) []byte {
-	b = wire.AppendUvarint(b, uint64(len(f.Snapshots)))
-	for _, id := range f.Snapshots {
+func (f *Forget) appendClear(b []byte) []byte { return appendSnapshots(b, f.Snapshots) }
+func (f *Forget) decodeClear(d *wire.Decoder) { f.Snapshots = decodeSnapshots(d) }
+
+func appendSnapshots(b []byte, list []crypto.ID) []byte {
+	b = wire.AppendUvarint(b, uint64(len(list)))
+	for _, id := range list {
 		b = append(b, id[:]...)
 	}
 	return b
 }
 
-func (f *Forget) decodeClear(d *wire.Decoder) {
-	f.Snapshots = decodeDistinct(d, "snapshots", func(id *crypto.ID) []byte { return id[:] })
-	if len(f.Snapshots) == 0 {
+func decodeSnapshots(d *wire.Decoder) []crypto.ID {
+	list := decodeDistinct(d, "snapshots", func(id *crypto.ID) []byte { return id[:] })
+	if len(list) == 0 {
 		d.Fail("no snapshot named")
 	}
+	return list
 }
 
 func (*Forget) hasSealed() bool                { return true }

@@ -20,16 +20,17 @@ type State struct {
 	last    crypto.ID // hash of entry next-1
 
 	// The records that these point to are never written again, only replaced, so that copies may share them.
-	actors    map[crypto.ActorID]*Actor
-	admitted  []crypto.ActorID
-	sessions  map[SessionID]*Session
-	live      map[SessionID]struct{}
-	index     []IndexFile // only appended to
-	snapshots []*Snapshot
-	places    map[crypto.ID]int // of snapshots
-	features  FeatureSets       // sets are replaced, never written
-	void      []VoidEntry
-	flaws     []Flaw
+	actors     map[crypto.ActorID]*Actor
+	admitted   []crypto.ActorID
+	sessions   map[SessionID]*Session
+	live       map[SessionID]struct{}
+	index      []IndexFile // live; appended to, or replaced
+	snapshots  []*Snapshot
+	places     map[crypto.ID]int // of snapshots
+	features   FeatureSets       // sets are replaced, never written
+	collection collection
+	void       []VoidEntry
+	flaws      []Flaw
 }
 
 // NewState starts a replay from entry 0. GENESIS can only be checked against itself: compare GenesisHash with what a key slot

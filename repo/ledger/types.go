@@ -12,8 +12,8 @@ import (
 // Type says what an entry does.
 type Type uint8
 
-// The types of entries. Condemn, Delete, Hold and Checkpoint are reserved: a replay that meets one fails with
-// *UnknownTypeError. TypeProgress stands beside the ledger, never in it.
+// The types of entries. Checkpoint is reserved: a replay that meets one fails with *UnknownTypeError. TypeProgress stands beside the
+// ledger, never in it.
 const (
 	TypeGenesis    Type = 1
 	TypeOpen       Type = 2
@@ -28,6 +28,7 @@ const (
 	TypeCheckpoint Type = 11
 	TypeTags       Type = 12
 	TypeFeatures   Type = 13
+	TypeUnforget   Type = 14
 	TypeProgress   Type = 64
 )
 
@@ -60,6 +61,8 @@ func (t Type) String() string {
 		return "TAGS"
 	case TypeFeatures:
 		return "FEATURES"
+	case TypeUnforget:
+		return "UNFORGET"
 	case TypeProgress:
 		return "PROGRESS"
 	}
@@ -69,11 +72,11 @@ func (t Type) String() string {
 // allows reports whether an actor of role r may write entries of type t.
 func (t Type) allows(r crypto.Role) bool {
 	switch t {
-	case TypeOpen, TypeClose:
+	case TypeOpen, TypeClose, TypeHold:
 		return r == crypto.Admin || r == crypto.Writer || r == crypto.Collector
 	case TypeCommit, TypeTags:
 		return r == crypto.Admin || r == crypto.Writer
-	case TypeForget, TypeRevoke:
+	case TypeForget, TypeRevoke, TypeCondemn, TypeDelete, TypeUnforget:
 		return r == crypto.Admin || r == crypto.Collector
 	case TypeKey, TypeFeatures:
 		return r == crypto.Admin
@@ -94,14 +97,22 @@ func (t Type) newBody() Body {
 		return new(Close)
 	case TypeForget:
 		return new(Forget)
+	case TypeCondemn:
+		return new(Condemn)
+	case TypeDelete:
+		return new(Delete)
 	case TypeRevoke:
 		return new(Revoke)
+	case TypeHold:
+		return new(Hold)
 	case TypeKey:
 		return new(Key)
 	case TypeTags:
 		return new(Tags)
 	case TypeFeatures:
 		return new(Features)
+	case TypeUnforget:
+		return new(Unforget)
 	case TypeProgress:
 		return new(Progress)
 	}

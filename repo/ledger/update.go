@@ -20,13 +20,21 @@ func (s *State) update(e *Entry, body Body) {
 		s.end(b.Session, Revoked, e.N)
 	case *Forget:
 		for _, id := range b.Snapshots {
-			s.change(id, func(snap *Snapshot) { snap.ForgottenAt, snap.Facts = e.N, nil })
+			s.change(id, func(snap *Snapshot) { snap.ForgottenAt = e.N })
 		}
 	case *Tags:
 		opened := s.unseal(e, b)
 		s.change(b.Snapshot, func(snap *Snapshot) { snap.TagsAt, snap.Tags, snap.TagsOpened = e.N, b.Tags, opened })
 	case *Key:
 		s.key(e, b)
+	case *Condemn:
+		s.condemn(e, b)
+	case *Delete:
+		s.delete(e, b)
+	case *Hold:
+		s.hold(e, b)
+	case *Unforget:
+		s.unforget(e, b)
 	case *Features:
 		s.features.Read = union(s.features.Read, b.Add.Read)
 		s.features.Write = union(s.features.Write, b.Add.Write)
@@ -50,7 +58,7 @@ func (s *State) open(e *Entry, o *Open) {
 		s.sessions[id].Adopter = o.Session // the record is new and not shared yet
 	}
 	s.sessions[o.Session] = &Session{
-		ID: o.Session, Actor: e.Actor, OpenedAt: e.N, Open: e.Hash(), Time: e.Time, Adopts: o.Adopts,
+		ID: o.Session, Actor: e.Actor, OpenedAt: e.N, Open: e.Hash(), Time: e.Time, Purpose: o.Purpose, Adopts: o.Adopts,
 		Unsealed: opened, Kind: o.Kind, Host: o.Host, Source: o.Source, Program: o.Program,
 	}
 	s.live[o.Session] = struct{}{}
@@ -58,14 +66,18 @@ func (s *State) open(e *Entry, o *Open) {
 
 func (s *State) commit(e *Entry, c *Commit) {
 	s.end(c.Session, Committed, e.N)
-	s.index = append(s.index, c.IndexFiles...)
+	if len(c.IndexFiles) > 0 {
+		s.index = append(s.index, c.IndexFiles...)
+		s.collection.indexed = e.N + 1
+	}
+	s.collection.needed = e.N + 1
 	if c.Snapshot.IsZero() {
 		return
 	}
 	s.unseal(e, c)
 	s.places[c.Snapshot] = len(s.snapshots)
 	s.snapshots = append(s.snapshots, &Snapshot{
-		ID: c.Snapshot, CommittedAt: e.N, Session: c.Session, Actor: e.Actor, Time: e.Time, Facts: c.Facts,
+		ID: c.Snapshot, CommittedAt: e.N, LiveSince: e.N, Session: c.Session, Actor: e.Actor, Time: e.Time, Facts: c.Facts,
 	})
 }
 

@@ -86,7 +86,7 @@ func (s *State) Covers(id SessionID) []SessionID {
 	return list
 }
 
-// IndexFiles returns the live index files in the order of their COMMITs. The slice is shared: read only. Later entries do not
+// IndexFiles returns the live index files, in the order in which they became so. The slice is shared: read only. Later entries do not
 // change it, so a session keeps what it got at its OPEN.
 func (s *State) IndexFiles() []IndexFile { return slices.Clip(s.index) }
 
