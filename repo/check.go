@@ -161,7 +161,7 @@ func (c *checker) snapshots(ctx context.Context) error {
 	return nil
 }
 
-// indexFiles reads each live index file and notes the packs that it names.
+// indexFiles reads each index file, live or condemned, and notes the packs that it names.
 func (c *checker) indexFiles(ctx context.Context) error {
 	return c.eachIndexFile(ctx, func(f ledger.IndexFile, packs []index.Pack, err error) error {
 		c.live.add(fileName(f).FileKey())
@@ -177,10 +177,10 @@ func (c *checker) indexFiles(ctx context.Context) error {
 	})
 }
 
-// eachIndexFile calls do with the inventory of each live index file that is not known to be lost, or with why it cannot be read.
+// eachIndexFile calls do with the inventory of each named index file that is not known to be lost, or with why it cannot be read.
 func (c *checker) eachIndexFile(ctx context.Context, do func(ledger.IndexFile, []index.Pack, error) error) error {
 	var files []ledger.IndexFile
-	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
+	c.repo.chain.view(func(st *ledger.State) { files = st.NamedFiles() })
 	for _, f := range files {
 		if c.lost[fileName(f)] {
 			continue

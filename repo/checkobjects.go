@@ -78,7 +78,7 @@ func (m *remains) add(info backend.Info) {
 }
 
 // objects lists the store, looks for the packs that the index names, and counts what is of no use to anybody. A session that is open, or was when the check began, may need all that
-// lies in its folders and in those of sessions that it adopted; the progress records of one that was committed are its own.
+// lies in its folders and in those of sessions that it adopted.
 func (c *checker) objects(ctx context.Context) error {
 	m := remains{
 		records: map[ledger.SessionID]amount{}, stored: map[ledger.SessionID]amount{}, entries: map[uint64]amount{}, snapshots: map[ID]amount{},
@@ -106,7 +106,7 @@ func (c *checker) objects(ctx context.Context) error {
 		}
 	})
 	for id := range writers {
-		writers[id] = c.writerOf(ctx, id)
+		writers[id] = c.repo.writerOf(ctx, id)
 	}
 	c.repo.chain.view(func(st *ledger.State) { useless.add(m.useless(st, c.start, writers)) })
 	c.report.Unreferenced, c.report.UnreferencedBytes = useless.objects, useless.bytes
@@ -144,12 +144,12 @@ func (m *remains) useless(st *ledger.State, start uint64, writers map[ID]ledger.
 		}
 	}
 	for id, a := range m.records {
-		if s, _ := st.Outcome(id); !isOpen(st, id, start) && s.End != ledger.Committed {
+		if !isOpen(st, id, start) {
 			sum.add(a)
 		}
 	}
 	for id, a := range m.snapshots {
-		if s, ok := st.Snapshot(id); !(ok && s.CommittedAt >= start) && !isOpen(st, writers[id], start) {
+		if _, known := st.Snapshot(id); st.Gone(id) || !known && !isOpen(st, writers[id], start) {
 			sum.add(a)
 		}
 	}
@@ -163,9 +163,9 @@ func isOpen(st *ledger.State, id ledger.SessionID, start uint64) bool {
 }
 
 // writerOf returns the session that a snapshot's object names; zero if it cannot be told.
-func (c *checker) writerOf(ctx context.Context, id ID) (session ledger.SessionID) {
+func (r *Repository) writerOf(ctx context.Context, id ID) (session ledger.SessionID) {
 	head := make([]byte, snapshotHead)
-	if backend.ReadFull(ctx, c.repo.store, snapshotKey(id), 0, head) != nil {
+	if backend.ReadFull(ctx, r.store, snapshotKey(id), 0, head) != nil {
 		return session
 	}
 	d := wire.NewDecoder(head)

@@ -69,7 +69,7 @@ func (c *checker) readPacks(ctx context.Context) error {
 // choose sends the chosen packs of all index files.
 func (c *checker) choose(ctx context.Context, work chan<- *index.Pack) error {
 	var files []ledger.IndexFile
-	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
+	c.repo.chain.view(func(st *ledger.State) { files = st.NamedFiles() })
 	for _, f := range files {
 		if c.lost[fileName(f)] {
 			continue // as was told before

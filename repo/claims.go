@@ -31,6 +31,15 @@ func (c *claims) claim(id ID) bool {
 	return true
 }
 
+// has reports whether a chunk is claimed.
+func (c *claims) has(id ID) bool {
+	s := &c.shards[id[31]&63]
+	s.Lock()
+	defer s.Unlock()
+	_, ok := s.ids[id]
+	return ok
+}
+
 // release forgets a chunk whose pack is in the index.
 func (c *claims) release(id ID) {
 	s := &c.shards[id[31]&63]

@@ -14,26 +14,28 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
-// committed is the index of all that is committed, opened when first needed. Whoever looks for something that is in it never waits for
+// committed is the index of what the ledger names, all that is live or all that is condemned, opened when first needed. Whoever looks for something that is in it never waits for
 // the store; whoever misses something waits until it is in, or all is that the ledger named. Safe for concurrent use.
 type committed struct {
-	repo *Repository
-	turn *semaphore.Weighted // held while the set is opened, brought up to date or closed
-	step int64               // bytes of index files that are taken in next for one who looks for a chunk; whoever has the turn changes it
-	view atomic.Pointer[committedView]
+	repo  *Repository
+	dir   string // for its runs; empty: in temporary files
+	named func(*ledger.State) []ledger.IndexFile
+	turn  *semaphore.Weighted // held while the set is opened, brought up to date or closed
+	step  int64               // bytes of index files that are taken in next for one who looks for a chunk; whoever has the turn changes it
+	view  atomic.Pointer[committedView]
 }
 
 // committedView is the index as somebody left it who had the turn. The set may have more than the view says.
 type committedView struct {
 	set    *index.Set // nil before the first use, and once closed
-	files  int        // how many index files of the ledger were taken in, or found lost
+	at     int64      // ledger.State.IndexedAt of what was taken in, or found lost; -1: a part of it
 	lost   error      // those that cannot be read
 	closed bool
 }
 
-func newCommitted(r *Repository) *committed {
-	c := &committed{repo: r, turn: semaphore.NewWeighted(1), step: index.TargetSize}
-	c.view.Store(&committedView{files: -1})
+func newCommitted(r *Repository, dir string, named func(*ledger.State) []ledger.IndexFile) *committed {
+	c := &committed{repo: r, dir: dir, named: named, turn: semaphore.NewWeighted(1), step: index.TargetSize}
+	c.view.Store(&committedView{at: -1})
 	return c
 }
 
@@ -68,35 +70,60 @@ func (c *committed) search(ctx context.Context, class Class, id ID) error {
 	return err
 }
 
-// advance takes in what the ledger names, or, unless enough is nil, as much of it as is enough: then the view may be of a part.
+// advance takes in what the ledger names, or, unless enough is nil, as much of it as is enough: then the view may be of a part. An index
+// file that is missing may have been retired since the ledger was read, so it is read again then.
 func (c *committed) advance(ctx context.Context, old *committedView, enough func(*index.Set) bool) (*committedView, error) {
 	if c.repo.ring == nil {
 		return nil, fmt.Errorf("opening the index: %w", ErrNotAllowed)
 	}
+	for {
+		v, updated, err := c.once(ctx, old, enough)
+		if err != nil || !updated || !errors.Is(v.lost, fs.ErrNotExist) {
+			return v, err
+		}
+		if err := c.repo.chain.advance(ctx); err != nil {
+			return nil, err
+		}
+		if c.at() == v.at {
+			return v, nil
+		}
+	}
+}
+
+// at returns how new the ledger is.
+func (c *committed) at() (at int64) {
+	c.repo.chain.view(func(st *ledger.State) { at = int64(st.IndexedAt()) })
+	return at
+}
+
+// once is advance with the ledger as it is.
+func (c *committed) once(ctx context.Context, old *committedView, enough func(*index.Set) bool) (v *committedView, updated bool, err error) {
 	var files []ledger.IndexFile
-	c.repo.chain.view(func(st *ledger.State) { files = st.IndexFiles() })
-	fresh := func(v *committedView) bool { return v != old && v.files >= len(files) }
+	var at int64
+	c.repo.chain.view(func(st *ledger.State) { files, at = c.named(st), int64(st.IndexedAt()) })
+	fresh := func(v *committedView) bool { return v != old && v.set != nil && v.at >= at }
 	if v := c.view.Load(); fresh(v) {
-		return v, nil
+		return v, false, nil
 	}
 	if err := c.turn.Acquire(ctx, 1); err != nil {
-		return nil, context.Cause(ctx)
+		return nil, false, context.Cause(ctx)
 	}
 	defer c.turn.Release(1)
 	if v := c.view.Load(); fresh(v) {
-		return v, nil
+		return v, false, nil
 	}
-	return c.update(ctx, files, enough)
+	v, err = c.update(ctx, files, at, enough)
+	return v, true, err
 }
 
 // update takes in what is missing of the index files, or enough of it. The caller has the turn.
-func (c *committed) update(ctx context.Context, files []ledger.IndexFile, enough func(*index.Set) bool) (*committedView, error) {
+func (c *committed) update(ctx context.Context, files []ledger.IndexFile, at int64, enough func(*index.Set) bool) (*committedView, error) {
 	v := *c.view.Load()
 	if v.closed {
 		return nil, fmt.Errorf("opening the index: %w", fs.ErrClosed)
 	}
 	if v.set == nil {
-		set, err := c.repo.openIndex(c.repo.cache.indexPath())
+		set, err := c.repo.openIndex(c.dir)
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +139,7 @@ func (c *committed) update(ctx context.Context, files []ledger.IndexFile, enough
 	if err != nil {
 		return nil, fmt.Errorf("opening the index: %w", err)
 	}
-	part := &committedView{set: v.set, files: -1}
+	part := &committedView{set: v.set, at: -1}
 	c.view.Store(part) // what is there can be found, and what is not is waited for
 	want := make([]ledger.IndexFile, 0, len(missing))
 	for _, n := range slices.Backward(missing) {
@@ -134,7 +161,7 @@ func (c *committed) update(ctx context.Context, files []ledger.IndexFile, enough
 		v.lost = errors.Join(v.lost, lost)
 		want = want[n:]
 	}
-	v.files = len(files)
+	v.at = at
 	c.view.Store(&v)
 	return &v, nil
 }
@@ -154,7 +181,7 @@ func (c *committed) stride(files []ledger.IndexFile) int {
 func (c *committed) close() error {
 	_ = c.turn.Acquire(context.Background(), 1) // ends with the update that is running
 	defer c.turn.Release(1)
-	v := c.view.Swap(&committedView{files: -1, closed: true})
+	v := c.view.Swap(&committedView{at: -1, closed: true})
 	if v.set == nil {
 		return nil
 	}

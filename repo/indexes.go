@@ -103,16 +103,34 @@ func (r *Repository) locations(ctx context.Context, c Class, id ID) ([]Location,
 	return r.allLocations(ctx, c, id)
 }
 
-// allLocations returns every place where a chunk of a class is, in the index of all that is committed.
+// allLocations returns every place where a chunk of a class is, in the index of all that is live, or else of what is condemned.
 func (r *Repository) allLocations(ctx context.Context, c Class, id ID) ([]Location, error) {
-	v, err := r.committed.current(ctx)
+	list, err := r.committed.locations(ctx, c, id)
+	if len(list) > 0 || err != nil && !isType[*CorruptError](err) || !r.anyCondemned() {
+		return list, err
+	}
+	list, cerr := r.condemned.locations(ctx, c, id)
+	if len(list) > 0 {
+		return list, nil
+	}
+	return nil, errors.Join(err, cerr)
+}
+
+func (r *Repository) anyCondemned() (any bool) {
+	r.chain.view(func(st *ledger.State) { any = len(st.Condemned()) > 0 })
+	return any
+}
+
+// locations returns every place where a chunk of a class is. Without one, the error names the index files that are lost.
+func (c *committed) locations(ctx context.Context, class Class, id ID) ([]Location, error) {
+	v, err := c.current(ctx)
 	if err != nil {
 		return nil, err
 	}
 	list, err := v.set.LookupAll(id)
 	if isType[*index.RunError](err) {
 		// The cache is damaged: what it held is read again.
-		if v, err = r.committed.after(ctx, v); err != nil {
+		if v, err = c.after(ctx, v); err != nil {
 			return nil, err
 		}
 		list, err = v.set.LookupAll(id)
@@ -120,7 +138,7 @@ func (r *Repository) allLocations(ctx context.Context, c Class, id ID) ([]Locati
 	if err != nil && !errors.Is(err, index.ErrNotFound) {
 		return nil, err
 	}
-	if list = ofClass(list, c); len(list) == 0 {
+	if list = ofClass(list, class); len(list) == 0 {
 		return nil, v.lost
 	}
 	return list, nil

@@ -26,7 +26,8 @@ type Repository struct {
 	cache     *cacheDir
 	chain     *chain
 	keys      *sessionKeys
-	committed *committed
+	committed *committed // what is live
+	condemned *committed // what is condemned, and not deleted yet
 	cached    *segmentCache
 	readers   sync.Pool // of *Reader
 
@@ -106,7 +107,8 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 		r.cache = &cacheDir{}
 	}
 	r.keys = newSessionKeys(ring, r.cache)
-	r.committed = newCommitted(r)
+	r.committed = newCommitted(r, r.cache.indexPath(), (*ledger.State).IndexFiles)
+	r.condemned = newCommitted(r, "", (*ledger.State).CondemnedFiles)
 	if r.chain, err = r.cache.openChain(ctx, store, state); err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (r *Repository) checkAdmitted(slot *crypto.Slot) error {
 
 // Close ends the use of the repository and frees what it holds. Sessions must have ended before.
 func (r *Repository) Close() error {
-	err := r.committed.close()
+	err := errors.Join(r.committed.close(), r.condemned.close())
 	for _, save := range []func() error{r.chain.save, r.keys.save} {
 		if err := save(); err != nil {
 			r.log.Warn("keeping the cache", "error", err)

@@ -18,6 +18,7 @@ import (
 type packer struct {
 	session *Session
 	class   Class
+	moves   bool // segments that were sealed elsewhere; there is no key then
 	key     crypto.Key
 	entry   crypto.KeyEntry
 
@@ -31,6 +32,7 @@ type packer struct {
 type sealedSegment struct {
 	segment pack.Segment
 	sealed  []byte
+	key     *crypto.KeyEntry // of one that was sealed elsewhere; nil for the packer's own
 }
 
 // maxWaiting bounds the segments kept back while smaller ones fill the rest of a pack, in multiples of the segment size.
@@ -53,37 +55,68 @@ func newPacker(s *Session, c Class) (*packer, error) {
 	return p, err
 }
 
+// newMover returns a packer of segments that were sealed elsewhere.
+func newMover(s *Session, c Class) (*packer, error) {
+	p := &packer{session: s, class: c, moves: true}
+	var err error
+	p.builder, err = p.newBuilder()
+	return p, err
+}
+
 func (p *packer) newBuilder() (*pack.Builder, error) {
 	params, err := p.session.repo.packParams()
 	if err != nil {
 		return nil, err
 	}
+	if p.moves {
+		return pack.NewBuilder(params, p.class)
+	}
 	return pack.NewBuilder(params, p.class, p.entry)
 }
 
-// add takes a sealed segment, of which it keeps copies. It waits while too many packs are being uploaded.
+// add takes a segment sealed with the packer's key, of which it keeps copies. It waits while too many packs are being uploaded.
 func (p *packer) add(ctx context.Context, seg *pack.Segment, sealed []byte) error {
+	return p.take(ctx, sealedSegment{segment: *seg, sealed: sealed})
+}
+
+// move takes a segment that was sealed elsewhere, with the key of that entry.
+func (p *packer) move(ctx context.Context, seg *pack.Segment, sealed []byte, key *crypto.KeyEntry) error {
+	return p.take(ctx, sealedSegment{segment: *seg, sealed: sealed, key: key})
+}
+
+func (p *packer) take(ctx context.Context, s sealedSegment) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.builder.Fits(seg) {
-		if err := p.fill(seg, sealed); err != nil || p.chunks < maxPackChunks {
+	if p.fits(&s) {
+		if err := p.fill(&s); err != nil || p.chunks < maxPackChunks {
 			return err
 		}
 		return p.rotate(ctx, true)
 	}
-	kept := sealedSegment{segment: *seg, sealed: bytes.Clone(sealed)}
-	kept.segment.Chunks = slices.Clone(seg.Chunks)
+	kept := s
+	kept.sealed, kept.segment.Chunks = bytes.Clone(s.sealed), slices.Clone(s.segment.Chunks)
 	p.waiting = append(p.waiting, kept)
-	if p.bytes += len(sealed); p.bytes < maxWaiting*p.session.repo.config.SegmentSize {
+	if p.bytes += len(s.sealed); p.bytes < maxWaiting*p.session.repo.config.SegmentSize {
 		return nil
 	}
 	return p.rotate(ctx, false)
 }
 
+// fits reports whether a segment fits into the pack, whose key table has its key then.
+func (p *packer) fits(s *sealedSegment) bool {
+	if s.key != nil {
+		var err error
+		if s.segment.Key, err = p.builder.AddKey(*s.key); err != nil {
+			return false
+		}
+	}
+	return p.builder.Fits(&s.segment)
+}
+
 // fill puts a segment that fits into the pack.
-func (p *packer) fill(seg *pack.Segment, sealed []byte) error {
-	p.chunks += len(seg.Chunks)
-	return p.builder.Add(seg, sealed)
+func (p *packer) fill(s *sealedSegment) error {
+	p.chunks += len(s.segment.Chunks)
+	return p.builder.Add(&s.segment, s.sealed)
 }
 
 // rotate sends the pack on its way and starts the next one with what waited. final is for a pack that is not full.
@@ -101,12 +134,12 @@ func (p *packer) rotate(ctx context.Context, final bool) error {
 	p.waiting, p.bytes = nil, 0
 	for i := range waiting {
 		w := &waiting[i]
-		if b.Segments() > 0 && !b.Fits(&w.segment) {
+		if !p.fits(w) && b.Segments() > 0 {
 			p.waiting = append(p.waiting, *w)
 			p.bytes += len(w.sealed)
 			continue
 		}
-		if err := p.fill(&w.segment, w.sealed); err != nil {
+		if err := p.fill(w); err != nil {
 			return fmt.Errorf("packing a segment of %d bytes: %w", len(w.sealed), err)
 		}
 	}

@@ -27,9 +27,27 @@ func (r *Repository) Load(ctx context.Context, c Class, id ID, length uint32) ([
 	}
 	// There may be another place in what was not read of the index when this one was found.
 	if all, e := r.allLocations(ctx, c, id); e == nil && len(all) > len(list) {
-		return r.loadAny(ctx, c, id, length, all)
+		if b, e := r.loadAny(ctx, c, id, length, all); e == nil {
+			return b, nil
+		}
 	}
-	return nil, err
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return r.loadMoved(ctx, c, id, length, err)
+}
+
+// loadMoved looks again for a chunk whose pack is missing: a collector may have moved it since the ledger was read. lost is what to say
+// otherwise.
+func (r *Repository) loadMoved(ctx context.Context, c Class, id ID, length uint32, lost error) ([]byte, error) {
+	if err := r.chain.advance(ctx); err != nil {
+		return nil, errors.Join(lost, err)
+	}
+	list, err := r.allLocations(ctx, c, id)
+	if err != nil || len(list) == 0 {
+		return nil, lost
+	}
+	return r.loadAny(ctx, c, id, length, list)
 }
 
 // loadAny loads a chunk from the first of several places that has it.

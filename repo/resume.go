@@ -70,6 +70,12 @@ func (s *Session) stored(p *index.Pack) error {
 	g.chunks += chunks
 	g.bytes += uint64(p.Size)
 	g.total += uint64(p.Size)
+	if s.collects { // nobody continues it
+		if g.chunks >= maxPending {
+			return s.writeIndex(s.ctx)
+		}
+		return nil
+	}
 	switch now := time.Now(); {
 	case g.bytes >= max(recordBytes, g.total/64), g.chunks >= maxPending,
 		now.Sub(g.last) >= max(recordEvery, now.Sub(g.start)/32):

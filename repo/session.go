@@ -45,6 +45,7 @@ type Session struct {
 	opened      uint64
 	compression pack.Level
 	dryRun      bool
+	collects    bool // it moves what others stored
 	lock        io.Closer
 	progress    progress
 
@@ -61,6 +62,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	packers [4]*packer
+	movers  [4]*packer
 	shared  [4]*sharedWriter
 	err     error
 	ended   bool
@@ -94,16 +96,21 @@ func (r *Repository) Begin(ctx context.Context, opts *SessionOptions) (*Session,
 	if err := r.mayBackUp(&o); err != nil {
 		return nil, err
 	}
-	s := &Session{
-		repo: r, compression: o.Compression, dryRun: o.DryRun, claims: newClaims(), buffers: newBuffers(o.Uploads), slots: semaphore.NewWeighted(int64(o.Uploads)),
-	}
-	rand.Read(s.id[:])
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s := r.newSession(ctx, &o)
 	if err := s.open(ctx, &o); err != nil {
 		s.cancel(err)
 		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
+}
+
+func (r *Repository) newSession(ctx context.Context, o *SessionOptions) *Session {
+	s := &Session{
+		repo: r, compression: o.Compression, dryRun: o.DryRun, claims: newClaims(), buffers: newBuffers(o.Uploads), slots: semaphore.NewWeighted(int64(o.Uploads)),
+	}
+	rand.Read(s.id[:])
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	return s
 }
 
 // mayBackUp fails if this key, program or store cannot do what a session needs. A dry run needs no store that can be written.
@@ -301,22 +308,31 @@ func (s *Session) Stats() SessionStats {
 // ID returns the session's id, 32 hexadecimal digits.
 func (s *Session) ID() string { return s.id.String() }
 
-// Opened returns the number of the ledger's entry that opened the session. Only what snapshots with lower numbers refer to may be taken
-// over unread.
+// Opened returns the number of the ledger's entry that opened the session.
 func (s *Session) Opened() uint64 { return s.opened }
+
+// Reusable reports whether what a snapshot refers to may be taken over unread: it was live when the session opened, and nothing that it needs
+// may have been condemned before.
+func (s *Session) Reusable(id ID) (ok bool) {
+	s.repo.chain.view(func(st *ledger.State) { ok = st.Reusable(id, s.opened) })
+	return ok
+}
 
 // Flush stores everything that was saved and waits until it is durable. Writers must have been flushed.
 func (s *Session) Flush(ctx context.Context) error {
 	for _, c := range []Class{Data, Meta, Map} {
 		s.mu.Lock()
-		w, p := s.shared[c], s.packers[c]
+		w, packers := s.shared[c], []*packer{s.packers[c], s.movers[c]}
 		s.mu.Unlock()
 		if w != nil {
 			if err := w.flush(ctx); err != nil {
 				return err
 			}
 		}
-		if p != nil {
+		for _, p := range packers {
+			if p == nil {
+				continue
+			}
 			if err := p.flush(ctx); err != nil {
 				s.fail(err)
 			}

@@ -163,6 +163,12 @@ func (b *backup) findParent(ctx context.Context) error {
 	if b.parent == nil {
 		return nil
 	}
+	if !b.session.Reusable(b.parent.ID) {
+		err := fmt.Errorf("parent %s is not used, since packs that it needs are being collected", b.parent.ShortID())
+		b.opts.Report(Event{Kind: EventNote, Path: "/", Err: err})
+		b.parent = nil
+		return nil
+	}
 	if _, err := b.repo.Load(ctx, repo.Meta, b.parent.Root.Meta.ID, b.parent.Root.Meta.Length); err != nil {
 		// A writer without the state of its last backup cannot read it, and reads all files instead.
 		b.opts.Report(Event{Kind: EventNote, Path: "/", Err: fmt.Errorf("parent %s is not used: %w", b.parent.ShortID(), err)})

@@ -22,8 +22,9 @@ func (s *Set) NewMarks() *Marks {
 }
 
 // Mark marks a chunk, and reports whether it was marked before. Where a run is damaged it may report false again.
-func (m *Marks) Mark(id crypto.ID) (before bool) {
-	p := prefixOf(&id)
+func (m *Marks) Mark(id crypto.ID) (before bool) { return m.mark(prefixOf(&id)) }
+
+func (m *Marks) mark(p prefix) (before bool) {
 	for i, r := range m.view.runs {
 		n, ok := r.find(p)
 		if !ok {
@@ -40,6 +41,19 @@ func (m *Marks) Mark(id crypto.ID) (before bool) {
 		m.n++
 	}
 	return before
+}
+
+// Has reports whether a chunk is marked.
+func (m *Marks) Has(id crypto.ID) bool { return m.has(prefixOf(&id)) }
+
+func (m *Marks) has(p prefix) bool {
+	for i, r := range m.view.runs {
+		if n, ok := r.find(p); ok {
+			return m.bits[i].has(n)
+		}
+	}
+	_, ok := m.rest[p]
+	return ok
 }
 
 // Len returns how many chunks are marked.

@@ -176,6 +176,24 @@ func (s *State) Condemned() []Condemned {
 	return list
 }
 
+// CondemnedFiles returns the index files that were retired by CONDEMN entries that no DELETE has ended. What they list and no live file does is
+// for reading only.
+func (s *State) CondemnedFiles() (list []IndexFile) {
+	for _, p := range s.collection.pending {
+		list = append(list, p.Retired...)
+	}
+	return list
+}
+
+// NamedFiles returns the live index files, and then the condemned ones.
+func (s *State) NamedFiles() []IndexFile { return append(s.IndexFiles(), s.CondemnedFiles()...) }
+
+// Gone reports whether a snapshot was forgotten and cannot be made live again, so that its object is of no use.
+func (s *State) Gone(id crypto.ID) bool {
+	snap, ok := s.Snapshot(id)
+	return ok && snap.ForgottenAt != 0 && snap.ForgottenAt < s.collection.deleted && !s.held(id)
+}
+
 // WritersBefore returns the live sessions that may commit and were opened before entry n, in the order of their OPEN. A DELETE of what
 // entry n condemned waits for them.
 func (s *State) WritersBefore(n uint64) []Session {

@@ -46,7 +46,7 @@ type Builder struct {
 	entries  int // encoded length of segments
 }
 
-// NewBuilder starts a pack of the given class with the given session keys, at least one, in its key table. Memory grows with the
+// NewBuilder starts a pack of the given class with the given session keys in its key table; without any, AddKey comes first. Memory grows with the
 // pack; Reset gives the builder memory to use again.
 func NewBuilder(p Params, class crypto.Class, keys ...crypto.KeyEntry) (*Builder, error) {
 	b := &Builder{params: p, class: class}
@@ -63,7 +63,7 @@ func NewBuilder(p Params, class crypto.Class, keys ...crypto.KeyEntry) (*Builder
 		}
 		table += len(keys[i].Append(nil))
 	}
-	if len(keys) == 0 || len(keys) > 255 || table > maxKeyTable {
+	if len(keys) > 255 || table > maxKeyTable {
 		return nil, fmt.Errorf("building packs: %d session keys", len(keys))
 	}
 	b.first = slices.Clone(keys)

@@ -1,0 +1,156 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-backup/holdfast/repo/index"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+)
+
+// pollEvery is how often the ledger is looked at while sessions are waited for.
+const pollEvery = time.Second
+
+// condemn appends the CONDEMN of a round.
+func (c *collector) condemn(ctx context.Context, retired []ledger.IndexFile, r *round) error {
+	body := &ledger.Condemn{Session: c.session.id, Marked: c.marked, Retired: retired, Added: c.session.progress.files}
+	err := c.session.append(ctx, func(st *ledger.State) (ledger.Body, error) {
+		if err := c.stillLive(st); err != nil {
+			return nil, err
+		}
+		if st.Check(c.repo.ring.Actor().ID(), body) != nil {
+			return nil, ErrCollecting
+		}
+		return body, nil
+	})
+	if err != nil {
+		return fmt.Errorf("condemning packs: %w", err)
+	}
+	p := &c.report
+	for i := range r.drop {
+		p.Dropped++
+		p.DroppedBytes += uint64(r.drop[i].Size)
+	}
+	for i := range r.move {
+		p.Repacked++
+		p.RepackedBytes += uint64(r.move[i].Size)
+	}
+	p.Merged += uint64(len(retired))
+	return nil
+}
+
+func (c *collector) stillLive(st *ledger.State) error {
+	if s, _ := st.Session(c.session.id); s.End != ledger.Live {
+		return fmt.Errorf("%w: it was %s by somebody else; run it again", ErrSessionEnded, s.End)
+	}
+	return nil
+}
+
+// settle ends what CONDEMN entries began, as far as no older session is open.
+func (c *collector) settle(ctx context.Context) error {
+	var pending []ledger.Condemned
+	c.repo.chain.view(func(st *ledger.State) { pending = st.Condemned() })
+	for i := range pending {
+		if err := c.end(ctx, &pending[i]); err != nil {
+			return fmt.Errorf("deleting what entry %d condemned: %w", pending[i].N, err)
+		}
+	}
+	return nil
+}
+
+// errMoreNeeded says that something came in between which may need what is to be deleted.
+var errMoreNeeded = errors.New("more is needed")
+
+// end appends the DELETE for a CONDEMN, decided against the very state before it.
+func (c *collector) end(ctx context.Context, p *ledger.Condemned) error {
+	for {
+		free, err := c.await(ctx, p.N)
+		if err != nil || !free {
+			return err
+		}
+		if err := c.mark(ctx); err != nil {
+			return err
+		}
+		rescued, err := c.rescue(ctx, p)
+		if err != nil {
+			return err
+		}
+		body := &ledger.Delete{Session: c.session.id, Condemned: p.N, Marked: c.marked, Added: c.session.progress.files}
+		err = c.session.append(ctx, func(st *ledger.State) (ledger.Body, error) {
+			if err := c.stillLive(st); err != nil {
+				return nil, err
+			}
+			if st.NeededAt() > c.marked {
+				return nil, errMoreNeeded
+			}
+			return body, nil
+		})
+		if errors.Is(err, errMoreNeeded) {
+			continue
+		}
+		if err == nil {
+			c.report.Rescued += rescued
+		}
+		return err
+	}
+}
+
+// await waits until no session that was opened before entry n may commit, or as long as was asked for. It leaves the ledger as new as it is.
+func (c *collector) await(ctx context.Context, n uint64) (free bool, err error) {
+	for {
+		if err := c.repo.chain.advance(ctx); err != nil {
+			return false, err
+		}
+		older := 0
+		c.repo.chain.view(func(st *ledger.State) { older = len(st.WritersBefore(n)) })
+		left := c.opts.Wait - time.Since(c.start)
+		if older == 0 || left <= 0 {
+			return older == 0, nil
+		}
+		c.progress("wait", 0, uint64(older))
+		select {
+		case <-time.After(min(left, pollEvery)):
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// rescue lists those condemned packs again that are the only ones with a chunk that is needed, and returns how many.
+func (c *collector) rescue(ctx context.Context, p *ledger.Condemned) (rescued uint64, err error) {
+	ix, err := c.repo.committed.current(ctx)
+	if err != nil {
+		return 0, err
+	}
+	c.session.progress.reset()
+	for _, f := range p.Retired {
+		packs, err := c.repo.readIndexFile(ctx, f)
+		if err != nil {
+			return 0, err
+		}
+		for i := range packs {
+			if !c.wants(ix.set, &packs[i]) {
+				continue
+			}
+			rescued++
+			if err := c.session.list(ctx, &packs[i]); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return rescued, c.session.writeListed(ctx)
+}
+
+// wants reports whether a pack has a chunk that is needed and in no live pack.
+func (c *collector) wants(live *index.Set, p *index.Pack) bool {
+	for i := range p.Segments {
+		for _, ch := range p.Segments[i].Chunks {
+			if c.marks.Has(ch.ID) && !live.Has(ch.ID) {
+				return true
+			}
+		}
+	}
+	return false
+}
