@@ -78,7 +78,7 @@ func (m *remains) add(info backend.Info) {
 }
 
 // objects lists the store, looks for the packs that the index names, and counts what is of no use to anybody. A session that is open, or was when the check began, may need all that
-// lies in its folders and in those of sessions that it adopted.
+// lies in its folders and in those of sessions that it adopted; the progress records of one that was committed are its own until a collection.
 func (c *checker) objects(ctx context.Context) error {
 	m := remains{
 		records: map[ledger.SessionID]amount{}, stored: map[ledger.SessionID]amount{}, entries: map[uint64]amount{}, snapshots: map[ID]amount{},
@@ -144,7 +144,7 @@ func (m *remains) useless(st *ledger.State, start uint64, writers map[ID]ledger.
 		}
 	}
 	for id, a := range m.records {
-		if !isOpen(st, id, start) {
+		if s, _ := st.Outcome(id); !isOpen(st, id, start) && s.End != ledger.Committed {
 			sum.add(a)
 		}
 	}

@@ -19,6 +19,8 @@ type CollectOptions struct {
 	Wait time.Duration
 	// DryRun changes nothing, and reports what would be done.
 	DryRun bool
+	// Without are snapshots that a dry run takes for forgotten.
+	Without []ID
 	// Host and Program describe who collects.
 	Host, Program string
 	// Progress hears what is being done, from one goroutine at a time.
@@ -72,7 +74,11 @@ var ErrCollecting = errors.New("another collection came in between; run it again
 // Errors: [ErrNotAllowed], [ErrCollecting], [ErrSessionEnded] when the collection was revoked, [*CorruptError] when something is damaged that has to be
 // read for this: repair it first. Nothing that may be needed is deleted then.
 func (r *Repository) Collect(ctx context.Context, opts *CollectOptions) (*CollectReport, error) {
-	if err := r.mayCollect(); err != nil {
+	may := r.mayCollect
+	if opts != nil && opts.DryRun {
+		may = r.collects
+	}
+	if err := may(); err != nil {
 		return nil, err
 	}
 	c := &collector{repo: r, readable: map[Class]bool{}, start: time.Now()}

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -36,6 +37,9 @@ func (c *collector) mark(ctx context.Context) error {
 		c.marks, c.seen = ix.set.NewMarks(), map[ID]struct{}{}
 	}
 	for i := range needed {
+		if c.opts.DryRun && slices.Contains(c.opts.Without, needed[i].ID) {
+			continue
+		}
 		if err := c.markSnapshot(ctx, &needed[i]); err != nil {
 			return err
 		}

@@ -33,14 +33,22 @@ func (r *Repository) Forget(ctx context.Context, ids []ID, reason string) error 
 	return nil
 }
 
-// mayCollect fails unless the key may forget and collect.
+// mayCollect fails unless this key and store may forget and collect.
 func (r *Repository) mayCollect() error {
+	if err := r.collects(); err != nil {
+		return err
+	}
+	_, err := writePrimitive(r.store)
+	return err
+}
+
+// collects fails unless the key may forget and collect.
+func (r *Repository) collects() error {
 	if r.ring == nil || r.ring.Role() != crypto.Admin && r.ring.Role() != crypto.Collector {
-		return fmt.Errorf("%w: forgetting snapshots takes a collector's or an admin's key", ErrNotAllowed)
+		return fmt.Errorf("%w: forgetting and collecting take a collector's or an admin's key", ErrNotAllowed)
 	}
 	if u := unknown(r.featureSets().Collect, features.collect); len(u) > 0 {
 		return &FeatureError{Use: "forgetting", Features: u}
 	}
-	_, err := writePrimitive(r.store)
-	return err
+	return nil
 }

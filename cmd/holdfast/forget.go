@@ -21,6 +21,8 @@ type forgetFlags struct {
 	dryRun    bool
 	removeAll bool
 	reason    string
+	prune     bool
+	pruning   pruneFlags
 }
 
 func (a *app) forgetCommand() *cobra.Command {
@@ -34,8 +36,8 @@ host and the same paths. A snapshot that any of its rules wants is kept. Those
 that are incomplete, and those that claim to be older than the repository can have
 received them, never make others go.
 
-Nothing is deleted by this, and each run is in the ledger for good. It takes the
-key of an admin or a collector.
+Nothing is deleted by this, unless --prune asks for it, and each run is in the ledger for
+good. It takes the key of an admin or a collector.
 
 A policy file has rules named as the flags are, for each retention class
 (see 'holdfast backup --class') and for all other snapshots:
@@ -45,7 +47,7 @@ A policy file has rules named as the flags are, for each retention class
   [class.monthly]
   keep-within = "7y"`,
 		Example: `  holdfast forget --keep-within 14d --keep-weekly 5 --dry-run
-  holdfast forget --keep-last 3 --keep-tag release --host db1
+  holdfast forget --keep-last 3 --keep-tag release --host db1 --prune
   holdfast forget --policy-file /etc/holdfast/policy.toml
   holdfast forget 4bba301e 5d21cb5a`,
 		Args: between(0, -1),
@@ -58,6 +60,8 @@ A policy file has rules named as the flags are, for each retention class
 	s.BoolVarP(&f.dryRun, "dry-run", "n", false, "forget nothing, and say what would be forgotten")
 	s.BoolVar(&f.removeAll, "unsafe-allow-remove-all", false, "allow forgetting the last snapshot of a group")
 	s.StringVar(&f.reason, "reason", "", "`why`, for the ledger")
+	s.BoolVar(&f.prune, "prune", false, "then delete what no snapshot needs, as 'holdfast prune' does")
+	f.pruning.register(s)
 	a.completeSnapshots(cmd)
 	return cmd
 }
@@ -76,6 +80,11 @@ func (a *app) runForget(ctx context.Context, f *forgetFlags, args []string) (err
 	case len(args) == 0 && policies.Empty():
 		return usagef("forget: which snapshots? name them, or say what to keep with the --keep-* flags or --policy-file")
 	}
+	f.pruning.dryRun = f.dryRun
+	pruning, err := f.pruning.options()
+	if err != nil {
+		return err
+	}
 	how := writing
 	if f.dryRun {
 		how = reading
@@ -89,7 +98,13 @@ func (a *app) runForget(ctx context.Context, f *forgetFlags, args []string) (err
 	if err != nil {
 		return err
 	}
-	return a.forget(ctx, r, f, plan)
+	if err := a.forget(ctx, r, f, plan); err != nil || !f.prune {
+		return err
+	}
+	if f.dryRun {
+		pruning.Without = plan.ids()
+	}
+	return a.prune(ctx, r, pruning)
 }
 
 // forgetPlan is what a run of forget would do.
@@ -97,6 +112,14 @@ type forgetPlan struct {
 	groups []snapshot.Retained // by a policy
 	forget []*snapshot.Manifest
 	kept   int
+}
+
+func (p *forgetPlan) ids() []repo.ID {
+	ids := make([]repo.ID, len(p.forget))
+	for i, m := range p.forget {
+		ids[i] = m.ID
+	}
+	return ids
 }
 
 func (f *forgetFlags) plan(ctx context.Context, r *openRepo, policies *snapshot.Policies, by snapshot.Grouping, args []string) (*forgetPlan, error) {
@@ -176,11 +199,7 @@ func (a *app) forget(ctx context.Context, r *openRepo, f *forgetFlags, p *forget
 		a.printRetained(&p.groups[i])
 	}
 	if !f.dryRun {
-		ids := make([]repo.ID, len(p.forget))
-		for i, m := range p.forget {
-			ids[i] = m.ID
-		}
-		if err := r.Forget(ctx, ids, f.reason); err != nil {
+		if err := r.Forget(ctx, p.ids(), f.reason); err != nil {
 			return err
 		}
 	}
@@ -189,12 +208,16 @@ func (a *app) forget(ctx context.Context, r *openRepo, f *forgetFlags, p *forget
 		verb = "dry run: would forget"
 	}
 	if a.out.json {
+		last := "summary"
+		if f.prune {
+			last = "forgotten"
+		}
 		a.out.object(struct {
 			Type   string   `json:"message_type"`
 			DryRun bool     `json:"dry_run"`
 			Kept   int      `json:"kept"`
 			Forgot []string `json:"forgotten"`
-		}{"summary", f.dryRun, p.kept, snapshotIDs(p.forget)})
+		}{last, f.dryRun, p.kept, snapshotIDs(p.forget)})
 	}
 	for _, m := range p.forget {
 		if len(p.groups) == 0 {

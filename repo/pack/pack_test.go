@@ -274,8 +274,6 @@ func TestBuilderRefuses(t *testing.T) {
 	}
 	_, err := NewBuilder(good, 0, w.entry...)
 	require.Error(t, err)
-	_, err = NewBuilder(good, crypto.Data)
-	require.Error(t, err)
 	_, err = NewBuilder(good, crypto.Map, w.entry...)
 	require.Error(t, err)
 
