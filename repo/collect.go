@@ -119,15 +119,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 	if c.session, err = c.repo.beginCollecting(ctx, &c.opts); err != nil {
 		return err
 	}
-	defer func() {
-		reason := "done"
-		if err != nil {
-			reason = "failed"
-		}
-		if cerr := c.session.Close(ctx, reason); cerr != nil && !errors.Is(cerr, ErrSessionEnded) {
-			c.repo.log.Warn("closing a collection", "error", cerr)
-		}
-	}()
+	defer func() { err = errors.Join(err, c.close(ctx, err)) }()
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
@@ -137,6 +129,19 @@ func (c *collector) run(ctx context.Context) (err error) {
 	c.report.Rewritten = c.session.Stats().Stored
 	c.waiting()
 	return c.sweep(ctx)
+}
+
+// close ends the session. If somebody revoked it, that is done already.
+func (c *collector) close(ctx context.Context, failed error) error {
+	reason := "done"
+	if failed != nil {
+		reason = "failed"
+	}
+	err := c.session.Close(ctx, reason)
+	if isType[*ledger.VoidError](err) {
+		return nil
+	}
+	return err
 }
 
 // rounds condemns and deletes, some at a time, so that what is done stays done when it is interrupted, and little more room is needed.
