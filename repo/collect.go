@@ -56,8 +56,8 @@ type CollectReport struct {
 	// Condemned index files wait, with the packs that only they list, for the sessions in Waiting to end.
 	Condemned uint64
 	Waiting   []ledger.SessionID
-	// LeftUnused is about what stays that no snapshot needs, and Inside of it is within segments that hold something needed: only a key that can
-	// read them cuts it out.
+	// LeftUnused is about what stays that no snapshot needs. Inside of it is within segments that hold something needed and that this key cannot
+	// read, so that it cannot be cut out.
 	LeftUnused, Inside uint64
 }
 
@@ -195,7 +195,7 @@ func (c *collector) rehearse(ctx context.Context) error {
 		c.report.RepackedBytes += uint64(p.move[i].Size)
 		c.report.Rewritten += c.rest(&p.move[i])
 	}
-	c.report.LeftUnused, c.report.Inside = p.left, p.leftInside
+	c.report.LeftUnused, c.report.Inside = p.left, p.inside
 	c.waiting()
 	return c.sweep(ctx)
 }

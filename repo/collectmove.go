@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo/index"
@@ -18,11 +23,19 @@ type mover struct {
 	*collector
 	set     *index.Set
 	leaving map[ID]bool // packs: true for those whose contents are moved
+	total   uint64      // bytes of packs to move
+	workers []*moveWorker
+
+	mu   sync.Mutex
+	done uint64
+}
+
+// moveWorker moves packs for one goroutine.
+type moveWorker struct {
+	*mover
 	reader  *Reader
 	writers map[Class]*Writer
 	buf     []byte
-	done    uint64
-	total   uint64
 }
 
 // carryOut does a round, up to its CONDEMN.
@@ -31,7 +44,10 @@ func (c *collector) carryOut(ctx context.Context, r *round) error {
 	if err != nil {
 		return err
 	}
-	m := &mover{collector: c, set: ix.set, leaving: map[ID]bool{}, writers: map[Class]*Writer{}}
+	m := &mover{collector: c, set: ix.set, leaving: map[ID]bool{}}
+	for range runtime.GOMAXPROCS(0) {
+		m.workers = append(m.workers, &moveWorker{mover: m, writers: map[Class]*Writer{}})
+	}
 	var files []index.Name
 	for i := range r.drop {
 		m.leaving[r.drop[i].Hash] = false
@@ -80,6 +96,7 @@ func (m *mover) file(ctx context.Context, f ledger.IndexFile) error {
 	if err != nil {
 		return err
 	}
+	var moved []*index.Pack
 	for i := range packs {
 		p := &packs[i]
 		moves, leaves := m.leaving[p.Hash]
@@ -87,17 +104,34 @@ func (m *mover) file(ctx context.Context, f ledger.IndexFile) error {
 		case !leaves:
 			err = m.session.list(ctx, p)
 		case moves:
-			err = m.pack(ctx, p)
+			moved = append(moved, p)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return m.packs(ctx, moved)
+}
+
+// packs moves packs, one to each worker at a time.
+func (m *mover) packs(ctx context.Context, list []*index.Pack) error {
+	g, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for _, w := range m.workers {
+		g.Go(func() error {
+			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
+				if err := w.pack(ctx, list[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // pack writes anew what is needed of a pack, after verifying all of it.
-func (m *mover) pack(ctx context.Context, p *index.Pack) error {
+func (m *moveWorker) pack(ctx context.Context, p *index.Pack) error {
 	m.buf = room(m.buf, p.Size)[:p.Size]
 	err := backend.ReadFull(ctx, m.repo.store, p.PackKey(), 0, m.buf)
 	if err == nil && hashOf(m.buf) != p.Hash {
@@ -117,13 +151,15 @@ func (m *mover) pack(ctx context.Context, p *index.Pack) error {
 		}
 		at += seg.Stored
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.done += uint64(p.Size)
 	m.progress("repack", m.done, m.total)
 	return nil
 }
 
 // segment moves a segment if something in it is needed: as it is, or cut to what is needed if much is not and the key can read it.
-func (m *mover) segment(ctx context.Context, p *index.Pack, seg *pack.Segment, sealed []byte) error {
+func (m *moveWorker) segment(ctx context.Context, p *index.Pack, seg *pack.Segment, sealed []byte) error {
 	needed, bytes := make([]bool, len(seg.Chunks)), uint64(0)
 	for i, ch := range seg.Chunks {
 		need, err := m.needs(p.Class, ch.ID)
@@ -174,7 +210,7 @@ func (m *mover) needs(class Class, id ID) (bool, error) {
 }
 
 // cut stores the needed chunks of a segment as new ones are stored.
-func (m *mover) cut(ctx context.Context, p *index.Pack, seg *pack.Segment, sealed []byte, needed []bool) error {
+func (m *moveWorker) cut(ctx context.Context, p *index.Pack, seg *pack.Segment, sealed []byte, needed []bool) error {
 	if m.reader == nil {
 		var err error
 		if m.reader, err = m.repo.NewReader(); err != nil {
@@ -206,7 +242,7 @@ func (m *mover) cut(ctx context.Context, p *index.Pack, seg *pack.Segment, seale
 	return nil
 }
 
-func (m *mover) writer(c Class) (*Writer, error) {
+func (m *moveWorker) writer(c Class) (*Writer, error) {
 	if m.writers[c] == nil {
 		w, err := m.session.NewWriter(c)
 		if err != nil {
@@ -219,9 +255,11 @@ func (m *mover) writer(c Class) (*Writer, error) {
 
 // flush makes all that was moved and listed durable, index files included.
 func (m *mover) flush(ctx context.Context) error {
-	for _, w := range m.writers {
-		if err := w.Flush(ctx); err != nil {
-			return err
+	for _, k := range m.workers {
+		for _, w := range k.writers {
+			if err := w.Flush(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := m.session.Flush(ctx); err != nil {
@@ -232,6 +270,8 @@ func (m *mover) flush(ctx context.Context) error {
 
 // mover returns the packer of moved segments of a class.
 func (s *Session) mover(c Class) (*packer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.movers[c] == nil {
 		p, err := newMover(s, c)
 		if err != nil {

@@ -24,7 +24,7 @@ const (
 type plan struct {
 	packs, stored, unused, inside uint64            // as it is
 	drop, move                    []index.PackUsage // move: those that gain most first
-	left, leftInside              uint64            // unused, when it is done
+	left                          uint64            // unused, when it is done
 	merge                         []ledger.IndexFile
 }
 
@@ -52,7 +52,9 @@ func (c *collector) plan(ctx context.Context) (*plan, error) {
 			continue
 		}
 		p.unused += u.Body - u.Held + u.Wasted
-		p.inside += u.Wasted
+		if !c.readable[u.Class] {
+			p.inside += u.Wasted
+		}
 		switch {
 		case c.own(u.Session): // so that each round leads on
 		case c.gain(&u) > 0:
@@ -85,7 +87,7 @@ func (c *collector) choose(p *plan, sparse []index.PackUsage, small map[Class][]
 		x, y := float64(c.gain(&a))/float64(a.Size), float64(c.gain(&b))/float64(b.Size)
 		return cmp.Or(cmp.Compare(y, x), bytes.Compare(a.Hash[:], b.Hash[:]))
 	})
-	p.left, p.leftInside = p.unused, p.inside
+	p.left = p.unused
 	for i := range p.drop {
 		p.left -= uint64(p.drop[i].Size)
 	}
@@ -100,9 +102,6 @@ func (c *collector) choose(p *plan, sparse []index.PackUsage, small map[Class][]
 		}
 		p.move = append(p.move, *u)
 		p.left -= min(p.left, c.gain(u))
-		if c.readable[u.Class] {
-			p.leftInside -= u.Wasted
-		}
 	}
 	for i := range sparse {
 		if p.left > allowed {

@@ -192,7 +192,7 @@ func (a *app) printPruned(c *repo.CollectReport, dryRun bool) {
 	}
 	out.infof("%s that is not needed %s in packs that hold something needed\n", bytesText(c.LeftUnused), did("is left", "be left"))
 	if c.Inside > 0 {
-		out.infof("%s of it is inside segments: only a key that reads can cut it out, and only with a smaller --max-unused\n", bytesText(c.Inside))
+		out.infof("%s of it is inside segments, which only a key that can read them cuts out\n", bytesText(c.Inside))
 	}
 }
 
