@@ -3,6 +3,7 @@ package repo_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 
@@ -27,13 +28,23 @@ func halfForgotten(t *testing.T) (*mem.Store, repo.Credential, int) {
 	return store, key, 1
 }
 
+// stride is how many calls are passed over between two that fail; which ones is by chance.
+const stride = 4
+
+func phase(t *testing.T) int {
+	n := rand.IntN(stride)
+	t.Logf("phase %d of %d", n, stride)
+	return n
+}
+
 // TestCollectCrash kills a collection at each of its calls to the store, before or after it is done, and makes sure that nothing is lost and that
 // the next one finishes the work.
 func TestCollectCrash(t *testing.T) {
 	base, key, snapshots := halfForgotten(t)
+	phase := phase(t)
 	for _, after := range []bool{false, true} {
 		runs := 0
-		for n := 0; ; n++ {
+		for n := phase; ; n += stride {
 			store := base.Crash()
 			faulty, err := fault.New(store, nil)
 			require.NoError(t, err)
@@ -51,7 +62,7 @@ func TestCollectCrash(t *testing.T) {
 			}
 			runs++
 		}
-		require.Greater(t, runs, 30, "there was something to interrupt")
+		require.Greater(t, runs, 30/stride, "there was something to interrupt")
 	}
 }
 
@@ -69,8 +80,9 @@ func verifyCollected(t *testing.T, store *mem.Store, key repo.Credential, snapsh
 func TestCollectFaults(t *testing.T) {
 	base, key, snapshots := halfForgotten(t)
 	broken := errors.New("broken")
+	phase := phase(t)
 	for _, op := range []backend.Op{backend.OpPut, backend.OpGet, backend.OpList, backend.OpDelete, backend.OpStat} {
-		for n := 0; n < 400; n++ {
+		for n := phase; n < 400; n += stride {
 			store := base.Crash()
 			var seen atomic.Int64
 			faulty, err := fault.New(store, &fault.Options{OnOp: func(o backend.Op, _ string) {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -23,19 +22,17 @@ type mover struct {
 	*collector
 	set     *index.Set
 	leaving map[ID]bool // packs: true for those whose contents are moved
-	total   uint64      // bytes of packs to move
 	workers []*moveWorker
-
-	mu   sync.Mutex
-	done uint64
+	buf     []byte // the pack being moved
+	done    uint64 // bytes of packs
+	total   uint64
 }
 
-// moveWorker moves packs for one goroutine.
+// moveWorker moves segments for one goroutine.
 type moveWorker struct {
 	*mover
 	reader  *Reader
 	writers map[Class]*Writer
-	buf     []byte
 }
 
 // carryOut does a round, up to its CONDEMN.
@@ -96,7 +93,6 @@ func (m *mover) file(ctx context.Context, f ledger.IndexFile) error {
 	if err != nil {
 		return err
 	}
-	var moved []*index.Pack
 	for i := range packs {
 		p := &packs[i]
 		moves, leaves := m.leaving[p.Hash]
@@ -104,34 +100,17 @@ func (m *mover) file(ctx context.Context, f ledger.IndexFile) error {
 		case !leaves:
 			err = m.session.list(ctx, p)
 		case moves:
-			moved = append(moved, p)
+			err = m.pack(ctx, p)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return m.packs(ctx, moved)
-}
-
-// packs moves packs, one to each worker at a time.
-func (m *mover) packs(ctx context.Context, list []*index.Pack) error {
-	g, ctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
-	for _, w := range m.workers {
-		g.Go(func() error {
-			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
-				if err := w.pack(ctx, list[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return g.Wait()
+	return nil
 }
 
 // pack writes anew what is needed of a pack, after verifying all of it.
-func (m *moveWorker) pack(ctx context.Context, p *index.Pack) error {
+func (m *mover) pack(ctx context.Context, p *index.Pack) error {
 	m.buf = room(m.buf, p.Size)[:p.Size]
 	err := backend.ReadFull(ctx, m.repo.store, p.PackKey(), 0, m.buf)
 	if err == nil && hashOf(m.buf) != p.Hash {
@@ -143,19 +122,36 @@ func (m *moveWorker) pack(ctx context.Context, p *index.Pack) error {
 		}
 		return err
 	}
-	at := p.BodyOffset
-	for i := range p.Segments {
-		seg := &p.Segments[i]
-		if err := m.segment(ctx, p, seg, m.buf[at:at+seg.Stored]); err != nil {
-			return err
-		}
-		at += seg.Stored
+	if err := m.segments(ctx, p); err != nil {
+		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.done += uint64(p.Size)
 	m.progress("repack", m.done, m.total)
 	return nil
+}
+
+// segments moves the segments of the pack that was read, one to each worker at a time.
+func (m *mover) segments(ctx context.Context, p *index.Pack) error {
+	offsets := make([]uint32, len(p.Segments))
+	at := p.BodyOffset
+	for i := range p.Segments {
+		offsets[i] = at
+		at += p.Segments[i].Stored
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for _, w := range m.workers {
+		g.Go(func() error {
+			for i := next.Add(1) - 1; i < int64(len(offsets)); i = next.Add(1) - 1 {
+				seg := &p.Segments[i]
+				if err := w.segment(ctx, p, seg, m.buf[offsets[i]:offsets[i]+seg.Stored]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // segment moves a segment if something in it is needed: as it is, or cut to what is needed if much is not and the key can read it.
