@@ -3,7 +3,11 @@ package repo
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -66,23 +70,77 @@ func (c *collector) markSnapshot(ctx context.Context, s *ledger.Snapshot) error 
 
 // markTree marks all that a root refers to. It visits each node once, whatever the number of snapshots.
 func (c *collector) markTree(ctx context.Context, root Pair) error {
-	stack := root.Targets()
-	for len(stack) > 0 {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
+	w := &treeWalk{collector: c}
+	w.more = sync.NewCond(&w.mu)
+	w.mark(root.Targets())
+	g, ctx := errgroup.WithContext(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error { return w.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// treeWalk is the work of several goroutines on one tree: the nodes that are marked and were not read yet.
+type treeWalk struct {
+	*collector
+	mu    sync.Mutex
+	more  *sync.Cond
+	nodes []reftree.Target
+	busy  int // nodes being read
+	done  bool
+}
+
+// mark marks chunks, and keeps those that are nodes and were not marked before.
+func (w *treeWalk) mark(list []reftree.Target) {
+	nodes := list[:0]
+	for i := range list {
+		if before := w.marks.Mark(list[i].ID); !before && list[i].Node() {
+			nodes = append(nodes, list[i])
 		}
-		t := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if c.marks.Mark(t.ID) || !t.Node() {
-			continue
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes = append(w.nodes, nodes...)
+	w.more.Broadcast()
+}
+
+// run reads nodes until there are none.
+func (w *treeWalk) run(ctx context.Context) error {
+	for {
+		t, ok := w.next()
+		if !ok {
+			return nil
 		}
-		refs, err := c.references(ctx, &t)
+		refs, err := w.references(ctx, &t)
+		if err == nil {
+			w.mark(refs)
+			err = context.Cause(ctx)
+		}
+		w.mu.Lock()
+		w.busy--
+		w.done = w.done || err != nil
+		w.more.Broadcast()
+		w.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		stack = append(stack, refs...)
 	}
-	return nil
+}
+
+// next returns a node to read. It waits for those that others may find; false when there are no more, or somebody failed.
+func (w *treeWalk) next() (t reftree.Target, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.nodes) == 0 && w.busy > 0 && !w.done {
+		w.more.Wait()
+	}
+	if len(w.nodes) == 0 || w.done {
+		return t, false
+	}
+	t = w.nodes[len(w.nodes)-1]
+	w.nodes = w.nodes[:len(w.nodes)-1]
+	w.busy++
+	return t, true
 }
 
 func (c *collector) references(ctx context.Context, t *reftree.Target) ([]reftree.Target, error) {

@@ -1,15 +1,22 @@
 package index
 
-import "github.com/holdfast-backup/holdfast/crypto"
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast-backup/holdfast/crypto"
+)
 
 // Marks is a set of chunks, for walks that visit each chunk once. It takes one bit of memory for each chunk of the index as it was
-// when the marks were made, and some 30 bytes for each marked chunk that the index did not have. It has one owner, who must call
-// Close.
+// when the marks were made, and some 30 bytes for each marked chunk that the index did not have. Its methods are safe for concurrent use, except that
+// Close comes last; its owner must call it.
 type Marks struct {
 	view *view
-	bits []bitmap            // for each run: its entries
+	bits []bitmap // for each run: its entries
+	n    atomic.Uint64
+
+	mu   sync.Mutex
 	rest map[prefix]struct{} // what is in no run
-	n    uint64
 }
 
 // NewMarks returns an empty set of marks.
@@ -30,15 +37,16 @@ func (m *Marks) mark(p prefix) (before bool) {
 		if !ok {
 			continue
 		}
-		if before = m.bits[i].has(n); !before {
-			m.bits[i].set(n)
-			m.n++
+		if before = m.bits[i].set(n); !before {
+			m.n.Add(1)
 		}
 		return before
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if _, before = m.rest[p]; !before {
 		m.rest[p] = struct{}{}
-		m.n++
+		m.n.Add(1)
 	}
 	return before
 }
@@ -52,12 +60,14 @@ func (m *Marks) has(p prefix) bool {
 			return m.bits[i].has(n)
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	_, ok := m.rest[p]
 	return ok
 }
 
 // Len returns how many chunks are marked.
-func (m *Marks) Len() uint64 { return m.n }
+func (m *Marks) Len() uint64 { return m.n.Load() }
 
 // Close lets go of the index.
 func (m *Marks) Close() { m.view.unpin() }

@@ -43,7 +43,11 @@ func newBitmap(n uint64) bitmap { return make(bitmap, (n+63)/64) }
 
 func (b bitmap) has(i uint64) bool { return i/64 < uint64(len(b)) && b[i/64].Load()&(1<<(i%64)) != 0 }
 
-func (b bitmap) set(i uint64) { b[i/64].Or(1 << (i % 64)) }
+// set sets a bit and returns what it was.
+func (b bitmap) set(i uint64) (before bool) {
+	bit := uint64(1) << (i % 64)
+	return b[i/64].Or(bit)&bit != 0
+}
 
 // liveSet says which packs of a run count. It does not change.
 type liveSet struct {

@@ -67,12 +67,17 @@ func newRunUsage(r *run, seen map[[16]byte]struct{}) *runUsage {
 // count goes through the chunks, and then through the segments.
 func (u *runUsage) count(m, counted *Marks) error {
 	r := u.run
+	var last prefix
+	marked := false
 	for n := range r.header.entries {
 		e, err := r.at(n)
 		if err != nil {
 			return err
 		}
-		if !m.has(e.prefix) {
+		if n == 0 || e.prefix != last {
+			last, marked = e.prefix, m.has(e.prefix)
+		}
+		if !marked {
 			continue
 		}
 		seg, err := r.segment(e.segment)
