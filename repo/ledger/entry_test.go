@@ -27,6 +27,12 @@ func bodies(t testing.TB, ring *crypto.Keyring, pub crypto.PublicKeys) []Body {
 		&Commit{Session: sid(1), IndexFiles: files(file(1, 1))},
 		&Commit{Session: sid(1), Snapshot: snap(1), IndexFiles: files(file(1, 1), file(2, 1), file(1, 2)), Facts: []byte("facts")},
 		&Close{Session: sid(1), Reason: "done"},
+		&Open{Session: sid(1), Purpose: Collecting},
+		&Condemn{Session: sid(1), Marked: 300, Retired: files(file(2, 1)), Added: files(file(1, 1), file(1, 2))},
+		&Delete{Session: sid(1), Condemned: 2, Marked: 3, Added: files(file(1, 1))},
+		&Delete{Session: sid(1)},
+		&Hold{Session: sid(1), Snapshots: []crypto.ID{snap(2), snap(1)}},
+		&Unforget{Snapshots: []crypto.ID{snap(2)}, Reason: "why"},
 		&Forget{Snapshots: []crypto.ID{snap(2), snap(1)}, Reason: "policy"},
 		&Revoke{Session: sid(1)},
 		&Key{Op: Admit, Role: crypto.Reader, Actor: other.Actor(), Slot: SlotID{9}, Label: "l"},
@@ -77,6 +83,16 @@ func TestNewRefuses(t *testing.T) {
 	}
 	cases := map[string]Body{
 		"open zero session":        &Open{},
+		"open purpose":             &Open{Session: sid(1), Purpose: 2},
+		"condemn nothing":          &Condemn{Session: sid(1)},
+		"condemn adds another's":   &Condemn{Session: sid(1), Retired: files(file(2, 1)), Added: files(file(2, 2))},
+		"condemn twice":            &Condemn{Session: sid(1), Retired: files(file(2, 1), file(2, 1))},
+		"condemn marked":           &Condemn{Session: sid(1), Marked: numbers + 1, Retired: files(file(2, 1))},
+		"delete adds another's":    &Delete{Session: sid(1), Added: files(file(2, 2))},
+		"hold nothing":             &Hold{Session: sid(1)},
+		"unforget nothing":         &Unforget{},
+		"unforget twice":           &Unforget{Snapshots: []crypto.ID{snap(1), snap(1)}},
+		"unforget reason":          &Unforget{Snapshots: []crypto.ID{snap(1)}, Reason: long},
 		"open adopts itself":       &Open{Session: sid(1), Adopts: []SessionID{sid(1)}},
 		"open adopts twice":        &Open{Session: sid(1), Adopts: []SessionID{sid(2), sid(2)}},
 		"open adopts many":         &Open{Session: sid(1), Adopts: make([]SessionID, MaxAdopts+1)},
@@ -194,7 +210,7 @@ func TestUnsealIsBound(t *testing.T) {
 func TestUnknownType(t *testing.T) {
 	ring, _, err := crypto.NewKeyring(crypto.AES256GCM)
 	require.NoError(t, err)
-	for _, typ := range []Type{0, TypeCondemn, TypeDelete, TypeHold, TypeCheckpoint, 14, 255} {
+	for _, typ := range []Type{0, TypeCheckpoint, 40, 255} {
 		e, err := Decode(forged{typ: typ, n: 3}.sign(ring))
 		require.NoError(t, err)
 		_, err = e.Body()

@@ -91,6 +91,7 @@ func FuzzApply(f *testing.F) {
 	c.ok(w, &Open{Session: sid(1)})
 	c.ok(w, &Open{Session: sid(2)})
 	c.ok(w, &Commit{Session: sid(2), Snapshot: snap(1), IndexFiles: files(file(2, 1)), Facts: []byte("f")})
+	c.ok(collector, &Open{Session: sid(9), Purpose: Collecting})
 	bodies := []Body{
 		&Open{Session: sid(3), Adopts: []SessionID{sid(1)}},
 		&Commit{Session: sid(1), Snapshot: snap(2), IndexFiles: files(file(1, 1)), Facts: []byte("f")},
@@ -100,6 +101,11 @@ func FuzzApply(f *testing.F) {
 		&Tags{Snapshot: snap(1), Tags: []string{"t"}},
 		&Key{Op: Remove, Role: crypto.Writer, Actor: w.Actor(), Slot: SlotID{1}},
 		&Features{Add: FeatureSets{Read: []string{"a"}}},
+		&Open{Session: sid(3), Purpose: Collecting},
+		&Condemn{Session: sid(9), Marked: 7, Retired: files(file(2, 1)), Added: files(file(9, 1))},
+		&Hold{Session: sid(1), Snapshots: []crypto.ID{snap(1)}},
+		&Unforget{Snapshots: []crypto.ID{snap(1)}},
+		&Delete{Session: sid(9), Condemned: 7, Marked: 8},
 	}
 	for i, b := range bodies {
 		f.Add(byte(i%3), byte(b.Type()), b.hasSealed(), b.appendClear(nil), b.appendSealed(nil))

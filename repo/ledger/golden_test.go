@@ -72,6 +72,7 @@ type told struct {
 	Actors     []string
 	Sessions   []string
 	IndexFiles []string
+	Condemned  []string
 	Snapshots  []string
 	Void       []string
 	Progress   []string
@@ -86,17 +87,22 @@ func tell(t testing.TB, s *State, progress [][]byte) told {
 	}
 	for i := range byte(10) {
 		if o, ok := s.Session(sid(i)); ok {
-			out.Sessions = append(out.Sessions, fmt.Sprintf("%s by %s open %d time %d adopts %v %v %d %q %q %s %q", o.ID, o.Actor, o.OpenedAt, o.Time,
+			out.Sessions = append(out.Sessions, fmt.Sprintf("%s by %s open %d time %d for %v adopts %v %v %d %q %q %s %q", o.ID, o.Actor, o.OpenedAt, o.Time, o.Purpose,
 				o.Adopts, o.End, o.EndedAt, o.Kind, o.Host, o.Source, o.Program))
 		}
 	}
 	for _, f := range s.IndexFiles() {
 		out.IndexFiles = append(out.IndexFiles, fmt.Sprintf("%s/%s %d", f.Session, f.Hash, f.Size))
 	}
+	for _, p := range s.Condemned() {
+		for _, f := range p.Retired {
+			out.Condemned = append(out.Condemned, fmt.Sprintf("%d by %s marked %d: %s/%s %d", p.N, p.Session, p.Marked, f.Session, f.Hash, f.Size))
+		}
+	}
 	for i := range byte(10) {
 		if v, ok := s.Snapshot(snap(i)); ok {
-			out.Snapshots = append(out.Snapshots, fmt.Sprintf("%s commit %d session %s time %d facts %q tags %d %q forgotten %d", v.ID, v.CommittedAt,
-				v.Session, v.Time, v.Facts, v.TagsAt, v.Tags, v.ForgottenAt))
+			out.Snapshots = append(out.Snapshots, fmt.Sprintf("%s commit %d session %s time %d facts %q tags %d %q since %d forgotten %d", v.ID, v.CommittedAt,
+				v.Session, v.Time, v.Facts, v.TagsAt, v.Tags, v.LiveSince, v.ForgottenAt))
 		}
 	}
 	for _, v := range s.Void() {
@@ -118,7 +124,7 @@ func TestGolden(t *testing.T) {
 		writeGolden(t)
 	}
 	v := golden(t)
-	require.Len(t, v.entries, 17)
+	require.Len(t, v.entries, 28)
 	s, err := replay(v.entries, v)
 	require.NoError(t, err)
 	require.Empty(t, s.Flaws())
@@ -127,7 +133,7 @@ func TestGolden(t *testing.T) {
 	require.JSONEq(t, string(v.want), string(got))
 
 	var unknown *UnknownTypeError
-	for _, typ := range []Type{TypeCondemn, TypeCheckpoint} { // for as long as they are reserved
+	for _, typ := range []Type{TypeCheckpoint} { // for as long as it is reserved
 		ring, pub, err := crypto.NewKeyring(crypto.AES256GCM)
 		require.NoError(t, err)
 		b, err := New(ring, newGenesis(ring, pub), 0, crypto.ID{}, 0)
@@ -136,6 +142,23 @@ func TestGolden(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorAs(t, s.Apply(forged{typ: typ, n: 1, previous: s.last}.sign(ring)), &unknown)
 	}
+}
+
+// writeCollection appends a collection that waits for a writer, and one that is not over.
+func writeCollection(c *chain, w, collector *crypto.Keyring) {
+	c.ok(collector, &Unforget{Snapshots: []crypto.ID{snap(1)}, Reason: "a mistake"})
+	c.ok(w, &Open{Session: sid(7)})
+	c.ok(collector, &Open{Session: sid(8), Purpose: Collecting})
+	n, _ := c.state.Head()
+	c.ok(collector, &Condemn{Session: sid(8), Marked: n, Retired: files(file(1, 1), file(3, 1)), Added: files(file(8, 1))})
+	require.NotEmpty(c.t, c.put(collector, &Delete{Session: sid(8), Condemned: n, Marked: n + 1}))
+	c.ok(w, &Hold{Session: sid(7), Snapshots: []crypto.ID{snap(1)}})
+	c.ok(w, &Commit{Session: sid(7), Snapshot: snap(3), IndexFiles: files(file(7, 1)), Facts: []byte("facts of three")})
+	require.NotEmpty(c.t, c.put(collector, &Delete{Session: sid(8), Condemned: n, Marked: n + 3}))
+	c.ok(collector, &Delete{Session: sid(8), Condemned: n, Marked: n + 5, Added: files(file(8, 2))})
+	n, _ = c.state.Head()
+	c.ok(collector, &Condemn{Session: sid(8), Marked: n, Retired: files(file(8, 1), file(7, 1))})
+	c.ok(c.admin, &Forget{Snapshots: []crypto.ID{snap(3)}})
 }
 
 func writeGolden(t *testing.T) {
@@ -148,13 +171,14 @@ func writeGolden(t *testing.T) {
 	c.ok(w, &Open{Session: sid(4), Adopts: []SessionID{sid(3)}, Source: crypto.ID{1}})
 	c.ok(w, &Commit{Session: sid(4), Snapshot: snap(2), IndexFiles: files(file(3, 1), file(4, 1)), Facts: []byte("facts of two")})
 	c.ok(c.admin, &Tags{Snapshot: snap(2), Tags: []string{"keep", "monthly"}})
-	c.ok(collector, &Open{Session: sid(5), Kind: "collect"})
+	c.ok(collector, &Open{Session: sid(5), Purpose: Collecting, Kind: "collect"})
 	c.ok(collector, &Forget{Snapshots: []crypto.ID{snap(1)}, Reason: "policy"})
 	c.ok(collector, &Close{Session: sid(5), Reason: "done"})
 	c.ok(w, &Open{Session: sid(6)})
 	c.ok(collector, &Revoke{Session: sid(6), Reason: "waited"})
 	require.NotEmpty(t, c.put(w, &Commit{Session: sid(6)}))
 	c.ok(c.admin, &Features{Add: FeatureSets{Read: []string{"example"}}})
+	writeCollection(c, w, collector)
 
 	p, err := NewProgressLog(c.state, sid(3))
 	require.NoError(t, err)

@@ -146,19 +146,21 @@ func files(list ...IndexFile) []IndexFile { return list }
 
 // public is a state without what only a keyring can open, for comparing.
 type public struct {
-	Next     uint64
-	Last     crypto.ID
-	Actors   []Actor
-	Live     []Session
-	All      map[SessionID]Session
-	Index    []IndexFile
-	Snaps    []Snapshot
-	Features FeatureSets
-	Void     []VoidEntry
+	Condemned []Condemned
+	Marks     [4]uint64
+	Next      uint64
+	Last      crypto.ID
+	Actors    []Actor
+	Live      []Session
+	All       map[SessionID]Session
+	Index     []IndexFile
+	Snaps     []Snapshot
+	Features  FeatureSets
+	Void      []VoidEntry
 }
 
 func publicOf(s *State) public {
-	p := public{Index: s.IndexFiles(), Features: s.Features(), Void: s.Void(), All: map[SessionID]Session{}}
+	p := public{Condemned: s.Condemned(), Marks: [4]uint64{s.collection.indexed, s.collection.collected, s.collection.needed, s.collection.deleted}, Index: s.IndexFiles(), Features: s.Features(), Void: s.Void(), All: map[SessionID]Session{}}
 	p.Next, p.Last = s.Head()
 	for _, a := range s.Actors() {
 		a.Label = ""

@@ -37,7 +37,7 @@ func newCast(t testing.TB) *cast {
 	c.ok(c.writer, &Open{Session: sid(4)})
 	c.ok(c.writer, &Commit{Session: sid(4), Snapshot: snap(2), Facts: []byte("f2")})
 	c.ok(c.collector, &Forget{Snapshots: []crypto.ID{snap(2)}})
-	c.ok(c.collector, &Open{Session: sid(5)})
+	c.ok(c.collector, &Open{Session: sid(5), Purpose: Collecting})
 	c.ok(c.writer, &Open{Session: sid(6)})
 	c.ok(c.collector, &Revoke{Session: sid(6)})
 	c.ok(c.writer, &Open{Session: sid(7)})
@@ -58,7 +58,9 @@ func TestRoles(t *testing.T) {
 		body func(*crypto.Keyring) Body
 		may  string
 	}{
-		{func(r *crypto.Keyring) Body { return &Open{Session: SessionID(r.Actor().ID())} }, "aw-c-"},
+		{func(r *crypto.Keyring) Body { return &Open{Session: SessionID(r.Actor().ID())} }, "aw---"},
+		{func(r *crypto.Keyring) Body { return &Open{Session: SessionID(r.Actor().ID()), Purpose: Collecting} }, "a--c-"},
+		{func(*crypto.Keyring) Body { return &Unforget{Snapshots: []crypto.ID{snap(2)}} }, "a--c-"},
 		{func(*crypto.Keyring) Body { return &Forget{Snapshots: []crypto.ID{snap(1)}} }, "a--c-"},
 		{func(*crypto.Keyring) Body { return &Revoke{Session: sid(1)} }, "a--c-"},
 		{func(*crypto.Keyring) Body { return &Tags{Snapshot: snap(1)} }, "aw---"},
@@ -131,6 +133,24 @@ func TestRules(t *testing.T) {
 		"commit adopted files":      {c.writer, &Commit{Session: sid(9), IndexFiles: files(file(7, 1), file(9, 1), file(8, 1), file(7, 2))}, ""},
 		"commit beyond adopted":     {c.writer, &Commit{Session: sid(9), IndexFiles: files(file(7, 1), file(1, 1))}, "not adopted"},
 
+		"adopt a collection":    {c.collector, &Open{Session: sid(20), Purpose: Collecting, Adopts: []SessionID{sid(5)}}, "not both are for writing"},
+		"open for collecting":   {c.writer, &Open{Session: sid(20), Purpose: Collecting}, "may not open a session for collecting"},
+		"collector's to write":  {c.collector, &Open{Session: sid(20)}, "may not open a session for writing"},
+		"hold":                  {c.writer, &Hold{Session: sid(1), Snapshots: []crypto.ID{snap(1)}}, ""},
+		"hold by a collection":  {c.collector, &Hold{Session: sid(5), Snapshots: []crypto.ID{snap(1)}}, ""},
+		"hold by another":       {c.other, &Hold{Session: sid(1), Snapshots: []crypto.ID{snap(1)}}, "another actor's"},
+		"hold by none":          {c.writer, &Hold{Session: sid(2), Snapshots: []crypto.ID{snap(1)}}, "is committed"},
+		"hold forgotten":        {c.writer, &Hold{Session: sid(1), Snapshots: []crypto.ID{snap(1), snap(2)}}, "was forgotten"},
+		"condemn":               {c.collector, &Condemn{Session: sid(5), Marked: 21, Retired: files(file(2, 1)), Added: files(file(5, 1))}, ""},
+		"condemn at once":       {c.collector, &Condemn{Session: sid(5), Marked: 1, Retired: files(file(2, 1))}, ""},
+		"condemn ahead":         {c.collector, &Condemn{Session: sid(5), Marked: 22, Retired: files(file(2, 1))}, "marked after 22"},
+		"condemn what is not":   {c.collector, &Condemn{Session: sid(5), Marked: 21, Retired: files(file(2, 1), file(2, 2))}, "is not live"},
+		"condemn without":       {c.writer, &Condemn{Session: sid(1), Marked: 21, Retired: files(file(2, 1))}, "may not write CONDEMN"},
+		"condemn for another":   {c.admin, &Condemn{Session: sid(5), Marked: 21, Retired: files(file(2, 1))}, "another actor's"},
+		"delete without":        {c.collector, &Delete{Session: sid(5), Condemned: 9, Marked: 22}, "condemns nothing"},
+		"delete by a writer":    {c.writer, &Delete{Session: sid(1), Condemned: 9, Marked: 22}, "may not write DELETE"},
+		"commit by a collector": {c.collector, &Commit{Session: sid(5)}, "may not write COMMIT"},
+
 		"close":            {c.writer, &Close{Session: sid(1)}, ""},
 		"close unknown":    {c.writer, &Close{Session: sid(20)}, "never opened"},
 		"close ended":      {c.writer, &Close{Session: sid(2)}, "is committed"},
@@ -147,6 +167,9 @@ func TestRules(t *testing.T) {
 		"forget unknown":     {c.admin, &Forget{Snapshots: []crypto.ID{snap(1), snap(20)}}, "unknown"},
 		"forget forgotten":   {c.admin, &Forget{Snapshots: []crypto.ID{snap(1), snap(2)}}, "was forgotten"},
 		"forget none (zero)": {c.admin, &Forget{Snapshots: []crypto.ID{{}}}, "unknown"},
+		"unforget":           {c.collector, &Unforget{Snapshots: []crypto.ID{snap(2)}}, ""},
+		"unforget live":      {c.collector, &Unforget{Snapshots: []crypto.ID{snap(2), snap(1)}}, "is not forgotten"},
+		"unforget unknown":   {c.collector, &Unforget{Snapshots: []crypto.ID{snap(20)}}, "unknown"},
 		"tags":               {c.other, &Tags{Snapshot: snap(1), Tags: []string{"a"}}, ""},
 		"tags unknown":       {c.other, &Tags{Snapshot: snap(20)}, "unknown"},
 		"tags forgotten":     {c.other, &Tags{Snapshot: snap(2)}, "was forgotten"},
@@ -222,7 +245,7 @@ func TestFlaws(t *testing.T) {
 	commit := append(append(session[:], id[:]...), 0)
 	put := func(ring *crypto.Keyring, f forged) { require.Empty(t, c.apply(c.forge(ring, f))) }
 	opened := sid(40)
-	put(c.writer, forged{typ: TypeOpen, epoch: 1, clear: append(opened[:], 0), plain: []byte("nonsense")})
+	put(c.writer, forged{typ: TypeOpen, epoch: 1, clear: append(opened[:], 0, 0), plain: []byte("nonsense")})
 	put(c.writer, forged{typ: TypeCommit, epoch: 1, clear: commit, plain: nil})
 	put(c.writer, forged{typ: TypeTags, epoch: 1, clear: id[:], box: make([]byte, 60)})
 	c.ok(c.writer, &Tags{Snapshot: snap(1), Tags: []string{"kept"}})
@@ -263,8 +286,8 @@ func TestRemovalEndsSessions(t *testing.T) {
 	require.Equal(t, Live, o.End)
 	require.ErrorContains(t, c.state.Check(c.admin.Actor().ID(), &Features{}), "removed")
 	// A removed actor's entries are void whatever they are; what nobody can apply is refused from all others.
-	require.Contains(t, c.apply(c.forge(c.admin, forged{typ: TypeDelete})), "removed")
+	require.Contains(t, c.apply(c.forge(c.admin, forged{typ: TypeCheckpoint})), "removed")
 	var unknown *UnknownTypeError
-	require.ErrorAs(t, c.state.Apply(c.forge(second, forged{typ: TypeDelete})), &unknown)
+	require.ErrorAs(t, c.state.Apply(c.forge(second, forged{typ: TypeCheckpoint})), &unknown)
 	require.ErrorAs(t, c.state.Apply(c.forge(c.reader, forged{typ: 200})), &unknown)
 }

@@ -61,12 +61,12 @@ func TestViews(t *testing.T) {
 	require.Equal(t, FeatureSets{Write: []string{"b"}}, s.Features())
 	require.Len(t, s.Snapshots(), 1)
 	require.Equal(t, Snapshot{
-		ID: snap(1), CommittedAt: 8, Session: sid(2), Actor: c.writer.Actor().ID(), Time: 9, Facts: []byte("f1"),
+		ID: snap(1), CommittedAt: 8, LiveSince: 8, Session: sid(2), Actor: c.writer.Actor().ID(), Time: 9, Facts: []byte("f1"),
 	}, s.Snapshots()[0])
 	forgotten, ok := s.Snapshot(snap(2))
 	require.True(t, ok)
 	require.EqualValues(t, 12, forgotten.ForgottenAt)
-	require.Nil(t, forgotten.Facts)
+	require.Equal(t, []byte("f2"), forgotten.Facts, "it may be taken back")
 	_, ok = s.Snapshot(snap(99))
 	require.False(t, ok)
 	require.Empty(t, s.Void())
@@ -125,7 +125,7 @@ func TestGenesisStandsForItself(t *testing.T) {
 		"sealed part":    forged{typ: TypeGenesis, epoch: 1, clear: clear}.sign(ring),
 		"body":           forged{typ: TypeGenesis, clear: clear[1:]}.sign(ring),
 		"signature":      forged{typ: TypeGenesis, clear: clear, signature: []byte("no")}.sign(ring),
-		"reserved type":  forged{typ: TypeHold, clear: clear}.sign(ring),
+		"reserved type":  forged{typ: TypeCheckpoint, clear: clear}.sign(ring),
 	}
 	for name, b := range cases {
 		_, err := NewState(b, nil)
@@ -225,7 +225,11 @@ func short(t testing.TB) *chain {
 	require.NotEmpty(t, c.put(w, &Forget{Snapshots: []crypto.ID{snap(1)}}))
 	c.ok(w, &Tags{Snapshot: snap(1), Tags: []string{"a"}})
 	c.ok(c.admin, &Forget{Snapshots: []crypto.ID{snap(1)}})
-	c.ok(c.admin, &Open{Session: sid(3)})
+	c.ok(c.admin, &Unforget{Snapshots: []crypto.ID{snap(1)}})
+	c.ok(c.admin, &Open{Session: sid(3), Purpose: Collecting})
+	c.ok(c.admin, &Hold{Session: sid(3), Snapshots: []crypto.ID{snap(1)}})
+	c.ok(c.admin, &Condemn{Session: sid(3), Marked: 9, Retired: files(file(2, 1)), Added: files(file(3, 1))})
+	c.ok(c.admin, &Delete{Session: sid(3), Condemned: 11, Marked: 12, Added: files(file(3, 2))})
 	c.ok(c.admin, &Close{Session: sid(3)})
 	c.ok(w, &Open{Session: sid(4)})
 	c.ok(c.admin, &Revoke{Session: sid(4)})
