@@ -18,6 +18,8 @@ var (
 	ErrNoSlot = errors.New("no key slot takes this kind of key")
 	// ErrNotFound is returned for chunks and snapshots that the repository does not have.
 	ErrNotFound = errors.New("not in the repository")
+	// ErrDeleted is returned when a forgotten snapshot cannot be taken back.
+	ErrDeleted = errors.New("what only forgotten snapshots needed was deleted since")
 	// ErrAmbiguous is returned when a prefix names more than one thing.
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrSessionEnded is returned when a session was closed or revoked by somebody else, or has failed.

@@ -33,6 +33,40 @@ func (r *Repository) Forget(ctx context.Context, ids []ID, reason string) error 
 	return nil
 }
 
+// Unforget makes forgotten snapshots live again by one entry of the ledger, for all of them or none. It can be done until a collection has deleted
+// something since they were forgotten. It takes a collector's or an admin's key. reason is for the audit log, at most 4096 bytes.
+//
+// Errors: [ErrNotAllowed], [ErrNotFound] when one of them is unknown or not forgotten, [ErrDeleted], those of the store.
+func (r *Repository) Unforget(ctx context.Context, ids []ID, reason string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := r.mayCollect(); err != nil {
+		return err
+	}
+	_, err := r.chain.append(ctx, r.ring, func(st *ledger.State) (ledger.Body, error) {
+		for _, id := range ids {
+			if s, ok := st.Snapshot(id); !ok || s.ForgottenAt == 0 {
+				return nil, fmt.Errorf("snapshot %s is not a forgotten one: %w", id, ErrNotFound)
+			}
+			if !st.Forgotten(id) {
+				return nil, fmt.Errorf("snapshot %s: %w", id, ErrDeleted)
+			}
+		}
+		return &ledger.Unforget{Snapshots: ids, Reason: reason}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("taking snapshots back: %w", err)
+	}
+	return nil
+}
+
+// Forgotten returns the snapshots that were forgotten and can be made live again, in the order in which they were committed, as of the last time that the
+// ledger was read. Those whose facts cannot be read are reported together as an error, after the others.
+func (r *Repository) Forgotten() ([]Snapshot, error) {
+	return r.snapshots((*ledger.State).Recoverable)
+}
+
 // mayCollect fails unless this key and store may forget and collect.
 func (r *Repository) mayCollect() error {
 	if err := r.collects(); err != nil {

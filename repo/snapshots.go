@@ -68,11 +68,13 @@ func hashOf(b []byte) ID { return crypto.Hash(b) }
 
 // Snapshots returns the snapshots that are not forgotten, in the order in which they were committed, as of the last time that
 // the ledger was read. Those whose facts cannot be read are reported together as an error, after the others.
-func (r *Repository) Snapshots() ([]Snapshot, error) {
+func (r *Repository) Snapshots() ([]Snapshot, error) { return r.snapshots((*ledger.State).Snapshots) }
+
+func (r *Repository) snapshots(which func(*ledger.State) []ledger.Snapshot) ([]Snapshot, error) {
 	var stored []ledger.Snapshot
 	var sessions []ledger.Session
 	r.chain.view(func(st *ledger.State) {
-		stored = st.Snapshots()
+		stored = which(st)
 		for i := range stored {
 			session, _ := st.Session(stored[i].Session)
 			sessions = append(sessions, session)

@@ -20,6 +20,8 @@ type Filter struct {
 	Tags [][]string
 	// Paths: the snapshot has all of these absolute paths.
 	Paths []string
+	// Forgotten selects among the snapshots that were forgotten and can be taken back, instead of the live ones.
+	Forgotten bool
 }
 
 // Match reports whether the filter selects m.
@@ -46,7 +48,7 @@ func hasTags(m *Manifest, want []string) bool {
 // List returns the snapshots that the filter selects, oldest first by their own time. Snapshots that cannot be read are reported
 // by the error, beside those that can.
 func List(_ context.Context, r *repo.Repository, f *Filter) ([]*Manifest, error) {
-	stored, err := r.Snapshots()
+	stored, err := f.stored(r)
 	errs := []error{err}
 	var list []*Manifest
 	for i := range stored {
@@ -63,6 +65,13 @@ func List(_ context.Context, r *repo.Repository, f *Filter) ([]*Manifest, error)
 	return list, errors.Join(errs...)
 }
 
+func (f *Filter) stored(r *repo.Repository) ([]repo.Snapshot, error) {
+	if f != nil && f.Forgotten {
+		return r.Forgotten()
+	}
+	return r.Snapshots()
+}
+
 func openManifest(s *repo.Snapshot) (*Manifest, error) {
 	m, err := decodeManifest(s.Manifest)
 	if err != nil {
@@ -76,7 +85,7 @@ func openManifest(s *repo.Snapshot) (*Manifest, error) {
 }
 
 // Find returns the snapshot that name means: "latest", "latest~N" (N before it), both among those that the filter selects,
-// or the first hexadecimal digits of an id, at least one, whatever the filter. Errors wrap [repo.ErrNotFound] or [repo.ErrAmbiguous].
+// or the first hexadecimal digits of an id, at least one, whatever the filter but for its Forgotten. Errors wrap [repo.ErrNotFound] or [repo.ErrAmbiguous].
 func Find(ctx context.Context, r *repo.Repository, name string, f *Filter) (*Manifest, error) {
 	if rest, ok := strings.CutPrefix(name, "latest"); ok {
 		return findLatest(ctx, r, name, rest, f)
@@ -84,7 +93,7 @@ func Find(ctx context.Context, r *repo.Repository, name string, f *Filter) (*Man
 	if name == "" || strings.Trim(name, "0123456789abcdef") != "" {
 		return nil, fmt.Errorf("snapshot %q: %w: a name is latest, latest~N or the start of an id", name, repo.ErrNotFound)
 	}
-	list, listErr := List(ctx, r, nil)
+	list, listErr := List(ctx, r, &Filter{Forgotten: f != nil && f.Forgotten})
 	var found []*Manifest
 	for _, m := range list {
 		if strings.HasPrefix(m.ID.String(), name) {

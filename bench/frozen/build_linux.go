@@ -68,7 +68,7 @@ func (m *maker) make(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		m.trees, m.rich, func(ctx context.Context) error { return m.stream(ctx, writer) }, m.giveUp, m.disk, m.deltas, m.adopt, m.tag,
+		m.collected, m.trees, m.rich, func(ctx context.Context) error { return m.stream(ctx, writer) }, m.giveUp, m.disk, m.deltas, m.adopt, m.tag,
 	} {
 		if err := m.admin.Refresh(ctx); err != nil {
 			return err
@@ -149,6 +149,46 @@ func (m *maker) expect(s *snapshot.Manifest, o *snapshot.BackupOptions, paths []
 		e.Complete = e.Complete && !entry.Incomplete
 	}
 	m.list.Snapshots = append(m.list.Snapshots, e)
+}
+
+// collected makes two snapshots, forgets them, takes one back and forgets it again, and collects while a writer is open and after it is closed, so that
+// there are entries of every kind. Nothing of it is left but the ledger.
+func (m *maker) collected(ctx context.Context) error {
+	var ids []repo.ID
+	for i := range 2 {
+		stream := source.NewStream(ctx, bytes.NewReader(noise(uint64(90+i), 300_000)))
+		s, err := snapshot.Backup(ctx, m.admin, []snapshot.Item{snapshot.Stream("/frozen-db/old.sql", stream)}, options(i))
+		if err = errors.Join(err, stream.Close()); err != nil {
+			return err
+		}
+		ids = append(ids, s.ID)
+	}
+	writer, err := m.admin.Begin(ctx, &repo.SessionOptions{Kind: "waits", Host: host, Program: program})
+	if err != nil {
+		return err
+	}
+	for _, step := range []func() error{
+		func() error { return m.admin.Forget(ctx, ids, "to be collected") },
+		func() error { return m.admin.Unforget(ctx, ids[:1], "a mistake") },
+		func() error { return m.collect(ctx, 1) },
+		func() error { return writer.Close(ctx, "waited for") },
+		func() error { return m.admin.Forget(ctx, ids[:1], "no mistake") },
+		func() error { return m.collect(ctx, 0) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collect collects, and returns an error unless so many sessions were waited for.
+func (m *maker) collect(ctx context.Context, waiting int) error {
+	report, err := m.admin.Collect(ctx, &repo.CollectOptions{MaxUnused: &repo.Limit{}, Host: host, Program: program})
+	if err == nil && len(report.Waiting) != waiting {
+		err = fmt.Errorf("%w: a collection waits for %d sessions", errPoor, len(report.Waiting))
+	}
+	return err
 }
 
 // trees makes two snapshots of a folder, before and after changes.

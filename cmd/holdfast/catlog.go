@@ -79,7 +79,7 @@ func bodyJSON(e *repo.Entry) (clear, sealed fields) {
 	case *ledger.Genesis:
 		return genesisJSON(b), nil
 	case *ledger.Open:
-		return fields{"session": b.Session.String(), "adopts": texts(b.Adopts)},
+		return fields{"session": b.Session.String(), "purpose": b.Purpose.String(), "adopts": texts(b.Adopts)},
 			fields{"kind": jsonName(b.Kind), "host": jsonName(b.Host), "source": b.Source.String(), "program": jsonName(b.Program)}
 	case *ledger.Commit:
 		return commitJSON(e, b)
@@ -87,6 +87,14 @@ func bodyJSON(e *repo.Entry) (clear, sealed fields) {
 		return fields{"session": b.Session.String()}, fields{"reason": jsonName(b.Reason)}
 	case *ledger.Forget:
 		return fields{"snapshots": texts(b.Snapshots)}, fields{"reason": jsonName(b.Reason)}
+	case *ledger.Unforget:
+		return fields{"snapshots": texts(b.Snapshots)}, fields{"reason": jsonName(b.Reason)}
+	case *ledger.Hold:
+		return fields{"session": b.Session.String(), "snapshots": texts(b.Snapshots)}, nil
+	case *ledger.Condemn:
+		return fields{"session": b.Session.String(), "marked": b.Marked, "retired": indexFilesJSON(b.Retired), "added": indexFilesJSON(b.Added)}, nil
+	case *ledger.Delete:
+		return fields{"session": b.Session.String(), "condemned": b.Condemned, "marked": b.Marked, "added": indexFilesJSON(b.Added)}, nil
 	case *ledger.Revoke:
 		return fields{"session": b.Session.String()}, fields{"reason": jsonName(b.Reason)}
 	case *ledger.Key:
@@ -125,12 +133,16 @@ type indexFileJSON struct {
 	Size    uint32 `json:"size"`
 }
 
-func commitJSON(e *repo.Entry, c *ledger.Commit) (clear, sealed fields) {
+func indexFilesJSON(list []ledger.IndexFile) []indexFileJSON {
 	files := []indexFileJSON{}
-	for _, f := range c.IndexFiles {
+	for _, f := range list {
 		files = append(files, indexFileJSON{f.Session.String(), f.Hash.String(), f.Size})
 	}
-	clear = fields{"session": c.Session.String(), "index_files": files}
+	return files
+}
+
+func commitJSON(e *repo.Entry, c *ledger.Commit) (clear, sealed fields) {
+	clear = fields{"session": c.Session.String(), "index_files": indexFilesJSON(c.IndexFiles)}
 	if !c.Snapshot.IsZero() {
 		clear["snapshot"] = c.Snapshot.String()
 	}

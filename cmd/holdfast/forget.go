@@ -21,6 +21,7 @@ type forgetFlags struct {
 	dryRun    bool
 	removeAll bool
 	reason    string
+	undo      bool
 	prune     bool
 	pruning   pruneFlags
 }
@@ -39,6 +40,9 @@ received them, never make others go.
 Nothing is deleted by this, unless --prune asks for it, and each run is in the ledger for
 good. It takes the key of an admin or a collector.
 
+What was forgotten can be taken back with --undo until a prune has deleted something
+('holdfast snapshots --forgotten' lists it).
+
 A policy file has rules named as the flags are, for each retention class
 (see 'holdfast backup --class') and for all other snapshots:
 
@@ -49,7 +53,8 @@ A policy file has rules named as the flags are, for each retention class
 		Example: `  holdfast forget --keep-within 14d --keep-weekly 5 --dry-run
   holdfast forget --keep-last 3 --keep-tag release --host db1 --prune
   holdfast forget --policy-file /etc/holdfast/policy.toml
-  holdfast forget 4bba301e 5d21cb5a`,
+  holdfast forget 4bba301e 5d21cb5a
+  holdfast forget --undo 4bba301e`,
 		Args: between(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runForget(cmd.Context(), &f, args) },
 	}
@@ -62,6 +67,7 @@ A policy file has rules named as the flags are, for each retention class
 	s.StringVar(&f.reason, "reason", "", "`why`, for the ledger")
 	s.BoolVar(&f.prune, "prune", false, "then delete what no snapshot needs, as 'holdfast prune' does")
 	f.pruning.register(s)
+	s.BoolVar(&f.undo, "undo", false, "take back that the snapshots named were forgotten")
 	a.completeSnapshots(cmd)
 	return cmd
 }
@@ -77,8 +83,15 @@ func (a *app) runForget(ctx context.Context, f *forgetFlags, args []string) (err
 		return usagef("--group-by: %w", err)
 	case len(args) > 0 && (!policies.Empty() || f.policy.file != ""):
 		return usagef("forget: name snapshots or give a policy, not both")
+	case f.undo && len(args) == 0:
+		return usagef("forget --undo: which snapshots? 'holdfast snapshots --forgotten' lists them")
+	case f.undo && (f.prune || f.dryRun):
+		return usagef("forget: --undo excludes --prune and --dry-run")
 	case len(args) == 0 && policies.Empty():
 		return usagef("forget: which snapshots? name them, or say what to keep with the --keep-* flags or --policy-file")
+	}
+	if f.undo {
+		return a.unforget(ctx, f, args)
 	}
 	f.pruning.dryRun = f.dryRun
 	pruning, err := f.pruning.options()

@@ -16,6 +16,7 @@ type snapshotsFlags struct {
 	filter  filterFlags
 	groupBy string
 	latest  int
+	forgot  bool
 }
 
 func (a *app) snapshotsCommand() *cobra.Command {
@@ -25,7 +26,10 @@ func (a *app) snapshotsCommand() *cobra.Command {
 		Short: "List the snapshots",
 		Long: `List the snapshots, oldest first. An incomplete one (something could not be read)
 has a ! after its id. With --json it prints an array; with --group-by, one of
-groups.`,
+groups.
+
+With --forgotten it lists those that were forgotten and can be taken back with
+'holdfast forget --undo', which is until the next prune that deletes something.`,
 		Example: `  holdfast snapshots
   holdfast snapshots --host db1 --tag nightly --latest 3
   holdfast snapshots --group-by host,paths --json`,
@@ -35,6 +39,7 @@ groups.`,
 	f.filter.register(cmd.Flags())
 	cmd.Flags().StringVarP(&f.groupBy, "group-by", "g", "", "group by `what` the snapshots have in common: host, paths, tags, separated by commas")
 	cmd.Flags().IntVar(&f.latest, "latest", 0, "only the newest `n` of each host and paths, or of each group")
+	cmd.Flags().BoolVar(&f.forgot, "forgotten", false, "list the forgotten snapshots that can be taken back")
 	a.completeSnapshots(cmd)
 	return cmd
 }
@@ -79,6 +84,7 @@ func (f *snapshotsFlags) list(ctx context.Context, r *openRepo, args []string) (
 	if err != nil {
 		return nil, nil, err
 	}
+	filter.Forgotten = f.forgot
 	if len(args) == 0 {
 		list, unread = snapshot.List(ctx, r.Repository, filter)
 		return list, unread, nil

@@ -9,8 +9,8 @@ import (
 )
 
 // The types of entries.
-const typeGenesis, typeOpen, typeCommit, typeClose, typeForget, typeRevoke = 1, 2, 3, 4, 5, 8
-const typeKey, typeTags, typeFeatures, typeProgress = 10, 12, 13, 64
+const typeGenesis, typeOpen, typeCommit, typeClose, typeForget, typeCondemn, typeDelete, typeRevoke = 1, 2, 3, 4, 5, 6, 7, 8
+const typeHold, typeKey, typeTags, typeFeatures, typeUnforget, typeProgress = 9, 10, 12, 13, 14, 64
 
 type entry struct {
 	kind, suite                       uint8
@@ -96,25 +96,34 @@ type body struct {
 	adopts          []name16
 	snapshot, actor ID
 	files           []indexFile
-	snapshots       []ID // those of FORGET and TAGS
+	snapshots       []ID // those of FORGET, UNFORGET, HOLD and TAGS
+	purpose         uint8
+	number, marked  uint64
+	retired         []indexFile
 	operation, role uint8
 	features        [3][]string
 	sealed          bool // whether the entry has a sealed part
 }
 
 func (e *entry) readBody(d *decoder) *body {
-	b := &body{sealed: e.kind != typeFeatures && e.kind != typeProgress}
+	b := &body{sealed: !slices.Contains([]uint8{typeFeatures, typeProgress, typeCondemn, typeDelete, typeHold}, e.kind)}
 	switch e.kind {
 	case typeOpen:
-		b.session, b.adopts = readSession(d), distinct(list(d, 4096, (*decoder).name))
+		b.session, b.purpose, b.adopts = readSession(d), d.among(0, 1), distinct(list(d, 4096, (*decoder).name))
 	case typeCommit:
 		b.session, b.snapshot, b.files = readSession(d), d.id(), readIndexFiles(d)
 		b.sealed = b.snapshot != ID{}
 	case typeClose, typeRevoke:
 		b.session = readSession(d)
-	case typeForget:
-		b.snapshots = distinct(list(d, unlimited, (*decoder).id))
-		check(len(b.snapshots) > 0, "forgets nothing")
+	case typeForget, typeUnforget:
+		b.snapshots = readSnapshots(d)
+	case typeHold:
+		b.session, b.snapshots = readSession(d), readSnapshots(d)
+	case typeCondemn:
+		b.session, b.marked, b.retired, b.files = readSession(d), d.within(0, 1e12), readIndexFiles(d), readOwn(d, &b.session)
+		check(len(b.retired) > 0, "retires nothing")
+	case typeDelete:
+		b.session, b.number, b.marked, b.files = readSession(d), d.within(0, 1e12), d.within(0, 1e12), readOwn(d, &b.session)
 	case typeKey:
 		b.operation, b.role, b.actor, b.slot = d.among(1, 2), d.among(roleAdmin, roleCollector), d.id(), d.name()
 	case typeTags:
@@ -125,6 +134,21 @@ func (e *entry) readBody(d *decoder) *body {
 		b.session, b.files = readSession(d), readIndexFiles(d)
 	}
 	return b
+}
+
+func readSnapshots(d *decoder) []ID {
+	ids := distinct(list(d, unlimited, (*decoder).id))
+	check(len(ids) > 0, "names no snapshot")
+	return ids
+}
+
+// readOwn reads index files that must lie in the folder of the session.
+func readOwn(d *decoder, session *name16) []indexFile {
+	files := readIndexFiles(d)
+	for _, f := range files {
+		check(f.session == *session, "an index file of another session")
+	}
+	return files
 }
 
 func readSession(d *decoder) name16 {
@@ -166,6 +190,8 @@ type session struct {
 	actor  name16
 	open   ID // hash of its OPEN
 	live   bool
+	opened uint64
+	writes bool
 	covers []name16 // itself and what it adopted, in any number of steps
 }
 
@@ -174,6 +200,7 @@ type committed struct {
 	session, actor name16
 	facts          string // empty if not opened
 	forgotten      bool
+	forgottenAt    uint64
 }
 
 // ledger is the state of a replay.
@@ -187,7 +214,11 @@ type ledger struct {
 	sessions    map[name16]*session
 	snapshots   map[ID]*committed
 	order       []ID
-	files       []indexFile
+	files       []indexFile // live
+	condemned   map[uint64][]indexFile
+	collected   uint64 // entries up to the last CONDEMN or DELETE
+	needed      uint64 // entries up to the last COMMIT, HOLD, UNFORGET, CONDEMN or DELETE
+	deleted     uint64 // entries up to the last DELETE
 	features    [3][]string
 }
 
@@ -206,7 +237,7 @@ func startLedger(store fs.FS) *ledger {
 	name := actorName(g.admin)
 	check(g.suite == e.suite && name == e.actor && e.by(g.admin), "GENESIS does not stand for itself")
 	return &ledger{genesis: g, first: e.hash, head: e.hash, next: 1, actors: map[name16]*actor{name: {public: g.admin, role: roleAdmin}},
-		void: map[uint64]error{}, unknown: map[uint64]error{}, sessions: map[name16]*session{}, snapshots: map[ID]*committed{}, features: g.features}
+		void: map[uint64]error{}, unknown: map[uint64]error{}, sessions: map[name16]*session{}, snapshots: map[ID]*committed{}, condemned: map[uint64][]indexFile{}, features: g.features}
 }
 
 // replay reads the entries after entry 0, and makes sure that they do not go on after a gap.
@@ -245,7 +276,8 @@ var writers = map[uint8][]uint8{
 	typeGenesis: {}, typeProgress: {}, typeKey: {roleAdmin}, typeFeatures: {roleAdmin},
 	typeOpen: {roleWriter, roleCollector, roleAdmin}, typeClose: {roleWriter, roleCollector, roleAdmin},
 	typeCommit: {roleWriter, roleAdmin}, typeTags: {roleWriter, roleAdmin},
-	typeForget: {roleCollector, roleAdmin}, typeRevoke: {roleCollector, roleAdmin},
+	typeForget: {roleCollector, roleAdmin}, typeRevoke: {roleCollector, roleAdmin}, typeUnforget: {roleCollector, roleAdmin},
+	typeCondemn: {roleCollector, roleAdmin}, typeDelete: {roleCollector, roleAdmin}, typeHold: {roleWriter, roleCollector, roleAdmin},
 }
 
 // obey does what the entry says, or returns why it is void.
@@ -263,8 +295,10 @@ func (l *ledger) obey(e *entry, by *actor, k *keys) (void error) {
 	switch e.kind {
 	case typeOpen:
 		check(l.sessions[b.session] == nil, "the session was opened before")
-		s := &session{actor: e.actor, open: e.hash, live: true, covers: []name16{b.session}}
+		check(by.role == roleAdmin || b.purpose == 0 == (by.role == roleWriter), "role %d opens a session for %d", by.role, b.purpose)
+		s := &session{actor: e.actor, open: e.hash, live: true, opened: e.n, writes: b.purpose == 0, covers: []name16{b.session}}
 		for _, id := range b.adopts {
+			check(s.writes && l.open(id, e.actor).writes, "not both sessions write")
 			s.covers = append(s.covers, l.open(id, e.actor).covers...)
 		}
 		for _, id := range b.adopts {
@@ -284,9 +318,29 @@ func (l *ledger) obey(e *entry, by *actor, k *keys) (void error) {
 		}
 		for _, id := range b.snapshots {
 			s := l.snapshots[id]
-			s.forgotten = e.kind == typeForget
+			if e.kind == typeForget {
+				s.forgotten, s.forgottenAt = true, e.n
+				continue
+			}
 			s.tagsSet, s.Tags = err == nil, sealed
 		}
+	case typeUnforget:
+		for _, id := range b.snapshots {
+			s := l.snapshots[id]
+			check(s != nil && s.forgotten && s.forgottenAt+1 > l.deleted, "snapshot %s cannot be taken back", id)
+		}
+		for _, id := range b.snapshots {
+			l.snapshots[id].forgotten = false
+		}
+		l.needed = e.n + 1
+	case typeHold:
+		l.open(b.session, e.actor)
+		for _, id := range b.snapshots {
+			check(l.snapshots[id] != nil && !l.snapshots[id].forgotten, "no snapshot %s", id)
+		}
+		l.needed = e.n + 1
+	case typeCondemn, typeDelete:
+		l.collect(e, b)
 	case typeKey:
 		l.admit(b)
 	case typeFeatures:
@@ -304,7 +358,47 @@ func (l *ledger) open(id name16, owner ...name16) *session {
 	return s
 }
 
+// collect does what a CONDEMN or a DELETE says.
+func (l *ledger) collect(e *entry, b *body) {
+	check(!l.open(b.session, e.actor).writes, "the session is to write")
+	for _, f := range b.files {
+		check(!slices.Contains(l.files, f), "an index file is added twice")
+		for _, retired := range l.condemned {
+			check(!slices.Contains(retired, f), "an index file is condemned")
+		}
+	}
+	check(b.marked <= e.n, "marked ahead")
+	if e.kind == typeCondemn {
+		check(b.marked >= l.collected, "another collection came first")
+		for _, f := range b.retired {
+			check(slices.Contains(l.files, f), "index file %s is not live", f.hash)
+		}
+		l.files = slices.DeleteFunc(l.files, func(f indexFile) bool { return slices.Contains(b.retired, f) })
+		l.condemned[e.n] = b.retired
+	} else {
+		check(l.condemned[b.number] != nil && b.marked >= l.needed, "no such CONDEMN, or more may be needed")
+		for _, s := range l.sessions {
+			check(!s.live || !s.writes || s.opened > b.number, "an older session is open")
+		}
+		delete(l.condemned, b.number)
+		l.deleted = e.n + 1
+	}
+	l.files = append(l.files, b.files...)
+	l.collected, l.needed = e.n+1, e.n+1
+}
+
+// named returns the live and the condemned index files.
+func (l *ledger) named() []indexFile {
+	files := slices.Clone(l.files)
+	for _, retired := range l.condemned {
+		files = append(files, retired...)
+	}
+	return files
+}
+
 func (l *ledger) commit(e *entry, b *body, s *session, facts string) {
+	check(s.writes, "the session is to collect")
+	l.needed = e.n + 1
 	for _, f := range b.files {
 		check(slices.Contains(s.covers, f.session), "an index file of a session that was not adopted")
 	}

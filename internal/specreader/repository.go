@@ -60,7 +60,7 @@ func OpenFS(store fs.FS, c Credential) (opened *Repository, err error) {
 	for class := range r.chunks {
 		r.chunks[class] = map[ID]location{}
 	}
-	for _, f := range r.ledger.files {
+	for _, f := range r.ledger.named() {
 		r.readIndex(f)
 	}
 	return r, nil

@@ -188,6 +188,22 @@ func (s *State) CondemnedFiles() (list []IndexFile) {
 // NamedFiles returns the live index files, and then the condemned ones.
 func (s *State) NamedFiles() []IndexFile { return append(s.IndexFiles(), s.CondemnedFiles()...) }
 
+// Recoverable returns the snapshots that were forgotten and that an UNFORGET can make live again, in the order of their COMMITs.
+func (s *State) Recoverable() (list []Snapshot) {
+	for _, snap := range s.snapshots {
+		if s.Forgotten(snap.ID) {
+			list = append(list, *snap)
+		}
+	}
+	return list
+}
+
+// Forgotten reports whether a snapshot was forgotten and an UNFORGET can make it live again.
+func (s *State) Forgotten(id crypto.ID) bool {
+	snap, ok := s.Snapshot(id)
+	return ok && snap.ForgottenAt != 0 && snap.ForgottenAt >= s.collection.deleted
+}
+
 // Gone reports whether a snapshot was forgotten and cannot be made live again, so that its object is of no use.
 func (s *State) Gone(id crypto.ID) bool {
 	snap, ok := s.Snapshot(id)
