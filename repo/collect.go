@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -164,16 +165,29 @@ func (c *collector) rounds(ctx context.Context) error {
 		}
 		if first {
 			if err := c.present(ctx); err != nil {
-				return err
+				return c.overtaken(ctx, err)
 			}
 		}
 		if err := c.carryOut(ctx, round); err != nil {
-			return err
+			return c.overtaken(ctx, err)
 		}
 		if err := c.settle(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// overtaken returns ErrCollecting instead of an error that comes of another collection's having deleted what was to be read.
+func (c *collector) overtaken(ctx context.Context, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) || c.repo.chain.advance(ctx) != nil {
+		return err
+	}
+	second := false
+	c.repo.chain.view(func(st *ledger.State) { second = st.CollectedAt() > c.marked })
+	if second {
+		return ErrCollecting
+	}
+	return err
 }
 
 // rehearse reports what would be done.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/repo/index"
@@ -53,12 +54,19 @@ func (c *collector) settle(ctx context.Context) error {
 	var pending []ledger.Condemned
 	c.repo.chain.view(func(st *ledger.State) { pending = st.Condemned() })
 	for i := range pending {
-		if err := c.end(ctx, &pending[i]); err != nil {
+		err := c.end(ctx, &pending[i])
+		if err != nil && c.endedElsewhere(ctx, pending[i].N) {
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("deleting what entry %d condemned: %w", pending[i].N, err)
 		}
 	}
 	return nil
 }
+
+// errEnded says that somebody else ended what a CONDEMN began.
+var errEnded = errors.New("ended by another collection")
 
 // errMoreNeeded says that something came in between which may need what is to be deleted.
 var errMoreNeeded = errors.New("more is needed")
@@ -82,6 +90,9 @@ func (c *collector) end(ctx context.Context, p *ledger.Condemned) error {
 			if err := c.stillLive(st); err != nil {
 				return nil, err
 			}
+			if !isPending(st, p.N) {
+				return nil, errEnded
+			}
 			if st.NeededAt() > c.marked {
 				return nil, errMoreNeeded
 			}
@@ -95,6 +106,19 @@ func (c *collector) end(ctx context.Context, p *ledger.Condemned) error {
 		}
 		return err
 	}
+}
+
+// endedElsewhere reports whether another collection ended what entry n condemned, and perhaps deleted it already.
+func (c *collector) endedElsewhere(ctx context.Context, n uint64) (ended bool) {
+	if c.repo.chain.advance(ctx) != nil {
+		return false
+	}
+	c.repo.chain.view(func(st *ledger.State) { ended = c.stillLive(st) == nil && !isPending(st, n) })
+	return ended
+}
+
+func isPending(st *ledger.State, n uint64) bool {
+	return slices.ContainsFunc(st.Condemned(), func(p ledger.Condemned) bool { return p.N == n })
 }
 
 // await waits until no session that was opened before entry n may commit, or as long as was asked for. It leaves the ledger as new as it is.

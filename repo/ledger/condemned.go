@@ -219,6 +219,9 @@ func (s *State) WritersBefore(n uint64) []Session {
 // IndexedAt returns how many entries there were with the last that changed which index files are live or condemned.
 func (s *State) IndexedAt() uint64 { return s.collection.indexed }
 
+// CollectedAt returns how many entries there were with the last CONDEMN or DELETE: the least that Marked of a CONDEMN can be.
+func (s *State) CollectedAt() uint64 { return s.collection.collected }
+
 // NeededAt returns how many entries there were with the last after which more may be needed, or less is there, than before: the least
 // that Marked of a DELETE can be.
 func (s *State) NeededAt() uint64 { return s.collection.needed }
