@@ -15,7 +15,7 @@ deps: ## install the tools that tests use (apt, as root); without root, say whic
 	@sh internal/scripts/deps.sh
 
 .PHONY: test
-test: deps vet race costs fuzz-short cross end-to-end ## all tests
+test: deps vet race costs fuzz-short cross end-to-end stress ## all tests
 
 .PHONY: vet
 vet:
@@ -42,9 +42,14 @@ cross: ## build for every platform
 end-to-end: build ## back up, restore and compare real input
 	@bash internal/scripts/end-to-end.sh
 
+.PHONY: stress
+stress: build ## many processes on one repository for STRESSTIME, killed now and then; in the end everything is there
+	$(GO) run ./bench/stress -holdfast ./holdfast -time $${STRESSTIME:-1m} -kill 300ms
+
 .PHONY: soak
 soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTIME is over; a tree of SOAKFILES files in SOAKDIR
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -run Soak -timeout 0 ./...
+	$(MAKE) stress STRESSTIME=$${SOAKTIME:-10m}
 
 .PHONY: costs
 costs: ## what a backup, a restore and a check may cost, but for time

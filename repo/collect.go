@@ -52,6 +52,8 @@ type CollectReport struct {
 	Merged uint64
 	// Rescued packs were condemned earlier, and are needed again.
 	Rescued uint64
+	// Revoked sessions were waited for, and their processes are gone.
+	Revoked []ledger.SessionID
 	// Deleted objects are gone, Refused ones could not be deleted yet: the next collection tries again.
 	Deleted, DeletedBytes, Refused uint64
 	// Condemned index files wait, with the packs that only they list, for the sessions in Waiting to end.

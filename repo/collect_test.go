@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,9 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/backend/local"
 	"github.com/holdfast-backup/holdfast/backend/mem"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
 // everything asks a collection to leave nothing unused.
@@ -368,4 +371,47 @@ func TestCollectOvertaken(t *testing.T) {
 		require.Len(t, list, 1)
 		require.Equal(t, kept, list[0].ID)
 	}
+}
+
+// TestCollectRevokesDead ends sessions whose process is gone when something waits for them, and no others.
+func TestCollectRevokesDead(t *testing.T) {
+	store, err := local.Create(filepath.Join(t.TempDir(), "repo"), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	key := keyFile(t)
+	r := initRepo(t, store, key)
+	id := save(t, r, someChunks(1, 30, 40<<10))
+	ctx := context.Background()
+	dead, err := r.Begin(ctx, &repo.SessionOptions{Source: [][]byte{[]byte("a")}})
+	require.NoError(t, err)
+	_, err = saveAll(ctx, dead, someChunks(2, 30, 40<<10))
+	require.NoError(t, err)
+	require.NoError(t, dead.Flush(ctx))
+	require.NoError(t, dead.Suspend(ctx)) // what it leaves is what a process leaves that was killed
+	require.Empty(t, collect(t, r, everything()).Revoked, "nothing waits for it")
+	require.NotEmpty(t, objects(t, store, "packs/"+dead.ID()+"/"))
+
+	alive, err := r.Begin(ctx, &repo.SessionOptions{Source: [][]byte{[]byte("b")}})
+	require.NoError(t, err)
+	require.NoError(t, r.Forget(ctx, []repo.ID{id}, ""))
+	report := collect(t, r, everything())
+	require.NotZero(t, report.Condemned)
+	require.Len(t, report.Revoked, 1)
+	require.Equal(t, dead.ID(), report.Revoked[0].String())
+	require.Len(t, report.Waiting, 1)
+	require.Equal(t, alive.ID(), report.Waiting[0].String())
+	require.Empty(t, objects(t, store, "packs/"+dead.ID()+"/"))
+
+	// By name anybody's may be ended; it notices when it commits.
+	revoked, err := r.Revoke(ctx, []ledger.SessionID{report.Revoked[0], report.Waiting[0]}, "as asked")
+	require.NoError(t, err)
+	require.Equal(t, report.Waiting, revoked)
+	root, err := saveAll(ctx, alive, someChunks(3, 3, 40<<10))
+	require.NoError(t, err)
+	_, err = alive.Commit(ctx, root, []byte("m"))
+	require.ErrorIs(t, err, repo.ErrSessionEnded)
+	require.NoError(t, alive.Suspend(ctx))
+	require.Zero(t, collect(t, r, everything()).Condemned)
+	_, err = r.Revoke(ctx, []ledger.SessionID{{1}}, "")
+	require.ErrorIs(t, err, repo.ErrNotFound)
 }

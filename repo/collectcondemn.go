@@ -127,11 +127,10 @@ func (c *collector) await(ctx context.Context, n uint64) (free bool, err error) 
 		if err := c.repo.chain.advance(ctx); err != nil {
 			return false, err
 		}
-		older := 0
-		c.repo.chain.view(func(st *ledger.State) { older = len(st.WritersBefore(n)) })
+		older, err := c.older(ctx, n)
 		left := c.opts.Wait - time.Since(c.start)
-		if older == 0 || left <= 0 {
-			return older == 0, nil
+		if err != nil || older == 0 || left <= 0 {
+			return older == 0, err
 		}
 		c.progress("wait", 0, uint64(older))
 		select {
@@ -140,6 +139,30 @@ func (c *collector) await(ctx context.Context, n uint64) (free bool, err error) 
 			return false, context.Cause(ctx)
 		}
 	}
+}
+
+// older returns how many writers were opened before entry n and may commit. Those whose process is gone are revoked first.
+func (c *collector) older(ctx context.Context, n uint64) (left int, err error) {
+	var older []ledger.Session
+	c.repo.chain.view(func(st *ledger.State) { older = st.WritersBefore(n) })
+	for i := range older {
+		dead, err := c.repo.knownDead(ctx, older[i].ID)
+		if err != nil {
+			return 0, err
+		}
+		if !dead {
+			left++
+			continue
+		}
+		did, err := c.repo.revoke(ctx, older[i].ID, "its process is gone")
+		if err != nil {
+			return 0, err
+		}
+		if did {
+			c.report.Revoked = append(c.report.Revoked, older[i].ID)
+		}
+	}
+	return left, nil
 }
 
 // rescue lists those condemned packs again that are the only ones with a chunk that is needed, and returns how many.

@@ -418,7 +418,7 @@ func (s *Session) takeLock(ctx context.Context, id ledger.SessionID) (io.Closer,
 	if !ok {
 		return nil, nil
 	}
-	l, err := locker.TryLock(ctx, "session-"+id.String())
+	l, err := locker.TryLock(ctx, sessionLock(id))
 	if err != nil {
 		return nil, fmt.Errorf("locking session %s: %w", id, err)
 	}

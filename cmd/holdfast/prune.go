@@ -144,6 +144,7 @@ type pruneJSON struct {
 	Deleted        uint64   `json:"objects_deleted"`
 	DeletedBytes   uint64   `json:"objects_deleted_bytes"`
 	Refused        uint64   `json:"deletes_refused"`
+	Revoked        []string `json:"sessions_revoked"`
 	Condemned      uint64   `json:"condemned_index_files"`
 	Waiting        []string `json:"waiting_for_sessions"`
 	LeftBytes      uint64   `json:"left_unused_bytes"`
@@ -151,15 +152,11 @@ type pruneJSON struct {
 }
 
 func newPruneJSON(c *repo.CollectReport, dryRun bool) *pruneJSON {
-	waiting := []string{}
-	for _, id := range c.Waiting {
-		waiting = append(waiting, id.String())
-	}
 	return &pruneJSON{
 		Type: "summary", DryRun: dryRun, Packs: c.Packs, StoredBytes: c.Stored, UnusedBytes: c.Unused, Dropped: c.Dropped,
 		DroppedBytes: c.DroppedBytes, Repacked: c.Repacked, RepackedBytes: c.RepackedBytes, RewrittenBytes: c.Rewritten,
 		Merged: c.Merged, Rescued: c.Rescued, Deleted: c.Deleted, DeletedBytes: c.DeletedBytes, Refused: c.Refused,
-		Condemned: c.Condemned, Waiting: waiting, LeftBytes: c.LeftUnused, InsideBytes: c.Inside,
+		Revoked: texts(c.Revoked), Condemned: c.Condemned, Waiting: texts(c.Waiting), LeftBytes: c.LeftUnused, InsideBytes: c.Inside,
 	}
 }
 
@@ -186,6 +183,9 @@ func (a *app) printPruned(c *repo.CollectReport, dryRun bool) {
 	}
 	if c.Refused > 0 {
 		out.note("%s could not be deleted, and are left to the next prune", count(int64(c.Refused), "object"))
+	}
+	for _, id := range c.Revoked {
+		out.infof("revoked session %s, whose process is gone\n", id)
 	}
 	for _, id := range c.Waiting {
 		out.note("what session %s may still use is condemned, and left to a prune after it has ended", id)
