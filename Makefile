@@ -15,7 +15,7 @@ deps: ## install the tools that tests use (apt, as root); without root, say whic
 	@sh internal/scripts/deps.sh
 
 .PHONY: test
-test: deps vet race costs fuzz-short cross end-to-end stress ## all tests
+test: deps vet race model costs fuzz-short cross end-to-end stress ## all tests
 
 .PHONY: vet
 vet:
@@ -24,7 +24,11 @@ vet:
 
 .PHONY: race
 race: ## unit, property, conformance and command tests under the race detector
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /internal/protocol)
+
+.PHONY: model
+model: ## explore the model of the protocol, and its weakened variants
+	$(GO) test ./internal/protocol
 
 .PHONY: fuzz-short
 fuzz-short: ## each fuzzer for FUZZINPUTS inputs
@@ -49,6 +53,7 @@ stress: build ## many processes on one repository for STRESSTIME, killed now and
 .PHONY: soak
 soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTIME is over; a tree of SOAKFILES files in SOAKDIR
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -run Soak -timeout 0 ./...
+	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -timeout 0 ./internal/protocol
 	$(MAKE) stress STRESSTIME=$${SOAKTIME:-10m}
 
 .PHONY: costs
