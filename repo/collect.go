@@ -18,6 +18,11 @@ type CollectOptions struct {
 	MaxRepack uint64
 	// Wait is how long to wait for sessions that were opened before, and may use what is condemned.
 	Wait time.Duration
+	// Revoke are sessions to end before anything else.
+	Revoke []ledger.SessionID
+	// RevokeAfter ends sessions that this client has not heard of for so long. It is safe at any value: one that is alive after all starts again. Nil: those
+	// that must be waited for are ended when their process is gone for certain, and no others.
+	RevokeAfter *time.Duration
 	// DryRun changes nothing, and reports what would be done.
 	DryRun bool
 	// Without are snapshots that a dry run takes for forgotten.
@@ -52,7 +57,7 @@ type CollectReport struct {
 	Merged uint64
 	// Rescued packs were condemned earlier, and are needed again.
 	Rescued uint64
-	// Revoked sessions were waited for, and their processes are gone.
+	// Revoked sessions were named, were not heard of for long enough, or had to be waited for while their processes are gone.
 	Revoked []ledger.SessionID
 	// Deleted objects are gone, Refused ones could not be deleted yet: the next collection tries again.
 	Deleted, DeletedBytes, Refused uint64
@@ -123,6 +128,9 @@ func (c *collector) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close(ctx, err)) }()
+	if err := c.revokeNamed(ctx); err != nil {
+		return err
+	}
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
@@ -134,17 +142,13 @@ func (c *collector) run(ctx context.Context) (err error) {
 	return c.sweep(ctx)
 }
 
-// close ends the session. If somebody revoked it, that is done already.
+// close ends the session.
 func (c *collector) close(ctx context.Context, failed error) error {
 	reason := "done"
 	if failed != nil {
 		reason = "failed"
 	}
-	err := c.session.Close(ctx, reason)
-	if isType[*ledger.VoidError](err) {
-		return nil
-	}
-	return err
+	return c.session.Close(ctx, reason)
 }
 
 // rounds condemns and deletes, some at a time, so that what is done stays done when it is interrupted, and little more room is needed.
@@ -260,8 +264,12 @@ func (s *Session) openCollecting(ctx context.Context, body *ledger.Open) (err er
 		return err
 	}
 	s.base = s.own
-	return s.append(ctx, func(st *ledger.State) (ledger.Body, error) {
+	err = s.append(ctx, func(st *ledger.State) (ledger.Body, error) {
 		s.opened, _ = st.Head()
 		return body, nil
 	})
+	if err == nil {
+		s.startBeating()
+	}
+	return err
 }

@@ -43,10 +43,8 @@ func (c *collector) condemn(ctx context.Context, retired []ledger.IndexFile, r *
 }
 
 func (c *collector) stillLive(st *ledger.State) error {
-	if s, _ := st.Session(c.session.id); s.End != ledger.Live {
-		return fmt.Errorf("%w: it was %s by somebody else; run it again", ErrSessionEnded, s.End)
-	}
-	return nil
+	s, _ := st.Session(c.session.id)
+	return endedBy(s.End)
 }
 
 // settle ends what CONDEMN entries began, as far as no older session is open.
@@ -154,15 +152,59 @@ func (c *collector) older(ctx context.Context, n uint64) (left int, err error) {
 			left++
 			continue
 		}
-		did, err := c.repo.revoke(ctx, older[i].ID, "its process is gone")
-		if err != nil {
+		if err := c.revoke(ctx, older[i].ID, "its process is gone"); err != nil {
 			return 0, err
 		}
-		if did {
-			c.report.Revoked = append(c.report.Revoked, older[i].ID)
+	}
+	if left == 0 {
+		return 0, nil
+	}
+	if err := c.revokeQuiet(ctx); err != nil {
+		return 0, err
+	}
+	c.repo.chain.view(func(st *ledger.State) { left = len(st.WritersBefore(n)) })
+	return left, nil
+}
+
+// revokeNamed revokes the sessions that were named, and those that nobody has heard of for long enough.
+func (c *collector) revokeNamed(ctx context.Context) error {
+	for _, id := range c.opts.Revoke {
+		if err := c.revoke(ctx, id, "as asked"); err != nil {
+			return err
 		}
 	}
-	return left, nil
+	return c.revokeQuiet(ctx)
+}
+
+// revokeQuiet revokes the sessions that nobody has heard of for long enough.
+func (c *collector) revokeQuiet(ctx context.Context) error {
+	if c.opts.RevokeAfter == nil {
+		return nil
+	}
+	list, err := c.repo.OpenSessions(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if list[i].ID == c.session.id || list[i].Quiet < *c.opts.RevokeAfter {
+			continue
+		}
+		if err := c.revoke(ctx, list[i].ID, fmt.Sprintf("not heard of for %v", list[i].Quiet.Round(time.Second))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *collector) revoke(ctx context.Context, id ledger.SessionID, reason string) error {
+	did, err := c.repo.revoke(ctx, id, reason)
+	if err != nil {
+		return fmt.Errorf("revoking session %s: %w", id, err)
+	}
+	if did {
+		c.report.Revoked = append(c.report.Revoked, id)
+	}
+	return nil
 }
 
 // rescue lists those condemned packs again that are the only ones with a chunk that is needed, and returns how many.

@@ -51,7 +51,7 @@ func (c *collector) sweep(ctx context.Context) error {
 func sweepable(key string) bool {
 	folder, _, _ := strings.Cut(key, "/")
 	switch folder {
-	case "packs", "index", "sessions", "snapshots":
+	case "packs", "index", "sessions", "snapshots", "heartbeats":
 		return true
 	}
 	return false

@@ -53,10 +53,8 @@ func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, e
 	}
 	body := &ledger.Commit{Session: s.id, Snapshot: id, IndexFiles: s.progress.files, Facts: facts}
 	err = s.append(ctx, func(st *ledger.State) (ledger.Body, error) {
-		if live, _ := st.Session(s.id); live.End != ledger.Live {
-			return nil, fmt.Errorf("%w: it was %s by somebody else; run it again", ErrSessionEnded, live.End)
-		}
-		return body, nil
+		session, _ := st.Session(s.id)
+		return body, endedBy(session.End)
 	})
 	return id, err
 }

@@ -30,6 +30,7 @@ type Repository struct {
 	condemned *committed // what is condemned, and not deleted yet
 	cached    *segmentCache
 	readers   sync.Pool // of *Reader
+	sightings sightingStore
 
 	slot atomic.Pointer[crypto.SlotID] // that was opened; nil after Init
 }

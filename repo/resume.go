@@ -161,7 +161,8 @@ func (d *deadSessions) release() {
 	}
 }
 
-// findDead looks for open sessions of this key and source whose kernel lock is free: their process is gone.
+// findDead looks for open sessions of this key and source whose process is gone: their kernel lock is free, or, on a store without such
+// locks, nobody has heard of them for long enough.
 func (s *Session) findDead(ctx context.Context, source ID) (*deadSessions, error) {
 	d := &deadSessions{}
 	if source.IsZero() {
@@ -172,9 +173,12 @@ func (s *Session) findDead(ctx context.Context, source ID) (*deadSessions, error
 	}
 	var open []ledger.Session
 	s.repo.chain.view(func(st *ledger.State) { open = st.Adoptable(s.repo.ring.Actor().ID(), source) })
+	if _, locks := backend.As[backend.Locker](s.repo.store); !locks {
+		return d, s.findQuiet(ctx, open, d)
+	}
 	for i := range open {
 		l, err := s.takeLock(ctx, open[i].ID)
-		if errors.Is(err, backend.ErrLocked) || l == nil && err == nil {
+		if errors.Is(err, backend.ErrLocked) {
 			continue
 		}
 		if err != nil {
@@ -184,6 +188,24 @@ func (s *Session) findDead(ctx context.Context, source ID) (*deadSessions, error
 		d.ids, d.locks = append(d.ids, open[i].ID), append(d.locks, l)
 	}
 	return d, nil
+}
+
+// findQuiet adds those of the sessions that nobody has heard of for long enough.
+func (s *Session) findQuiet(ctx context.Context, open []ledger.Session, d *deadSessions) error {
+	if len(open) == 0 {
+		return nil
+	}
+	seen, err := s.repo.OpenSessions(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range seen {
+		mine := slices.ContainsFunc(open, func(o ledger.Session) bool { return o.ID == seen[i].ID })
+		if mine && seen[i].Quiet >= quietFor {
+			d.ids = append(d.ids, seen[i].ID)
+		}
+	}
+	return nil
 }
 
 // adopt takes over the recorded progress of dead sessions, and of those that they had taken over.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -57,7 +58,7 @@ func (r *Repository) knownDead(ctx context.Context, id ledger.SessionID) (dead b
 		return false, nil
 	}
 	l, err := locker.TryLock(ctx, sessionLock(id))
-	if errors.Is(err, backend.ErrLocked) {
+	if errors.Is(err, backend.ErrLocked) || errors.Is(err, fs.ErrPermission) { // a store that is only read has no locks to take
 		return false, nil
 	}
 	if err != nil {

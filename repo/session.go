@@ -57,8 +57,9 @@ type Session struct {
 	uploads errgroup.Group
 	stats   sessionCounters
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	beating sync.WaitGroup
 
 	mu      sync.Mutex
 	packers [4]*packer
@@ -182,7 +183,11 @@ func (s *Session) open(ctx context.Context, o *SessionOptions) error {
 	if err := s.openIndexes(ctx); err != nil {
 		return err
 	}
-	return s.adopt(ctx, body.Adopts)
+	if err := s.adopt(ctx, body.Adopts); err != nil {
+		return err
+	}
+	s.startBeating()
+	return nil
 }
 
 func (s *Session) openIndexes(ctx context.Context) error {
@@ -208,9 +213,18 @@ func (s *Session) append(ctx context.Context, decide func(*ledger.State) (ledger
 	return err
 }
 
-// appendClose ends the session in the ledger.
+// appendClose ends the session in the ledger, unless somebody else did.
 func (s *Session) appendClose(ctx context.Context, reason string) error {
-	return s.append(ctx, func(*ledger.State) (ledger.Body, error) { return &ledger.Close{Session: s.id, Reason: reason}, nil })
+	err := s.append(ctx, func(st *ledger.State) (ledger.Body, error) {
+		if session, _ := st.Session(s.id); session.End != ledger.Live {
+			return nil, errOver
+		}
+		return &ledger.Close{Session: s.id, Reason: reason}, nil
+	})
+	if errors.Is(err, errOver) {
+		return nil
+	}
+	return err
 }
 
 // known reports whether a chunk is in the repository or in a finished pack of this session.
@@ -399,6 +413,7 @@ func (s *Session) end() error {
 		return nil
 	}
 	s.cancel(ErrSessionEnded)
+	s.beating.Wait()
 	return s.release()
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
 // pruneFlags are the flags of prune, which forget --prune has, too.
@@ -18,12 +19,16 @@ type pruneFlags struct {
 	maxUnused string
 	maxRepack string
 	wait      time.Duration
+	revoke    []string
+	after     time.Duration
 	dryRun    bool
 }
 
 func (f *pruneFlags) register(s *pflag.FlagSet) {
 	s.StringVar(&f.maxUnused, "max-unused", "5%", "leave at most this much unused in packs that hold something needed: a `size`, a percentage or 'unlimited'")
 	s.StringVar(&f.maxRepack, "max-repack-size", "", "repack at most this `size` of packs")
+	s.DurationVar(&f.after, "revoke-after", 15*time.Minute, "end sessions that were not heard of for this `long`; safe at any value, since one that lives starts again")
+	s.StringArrayVar(&f.revoke, "revoke", nil, "end this `session` first (repeatable; see 'holdfast sessions')")
 	s.DurationVar(&f.wait, "wait", 0, "wait this `long` for sessions that may still use what is to be deleted")
 }
 
@@ -40,6 +45,10 @@ Backups, restores and other prunes may go on meanwhile, and nothing that they ma
 deleted: what a running backup may still refer to is condemned only, and deleted by a later
 prune, or by this one if --wait is long enough. It may be interrupted at any point.
 
+Backups that died are waited for no longer than --revoke-after, or not at all on a local
+repository, where it is certain that their processes are gone. One that only slept
+notices when it wakes, and says that it must be run again.
+
 It takes the key of an admin or a collector. With a collector's, which cannot read what is
 stored, whole segments of up to a megabyte are kept as long as a part of them is needed.`,
 		Example: `  holdfast prune
@@ -55,10 +64,20 @@ stored, whole segments of up to a megabyte are kept as long as a part of them is
 
 // options turns the flags into what the library takes.
 func (f *pruneFlags) options() (*repo.CollectOptions, error) {
-	o := &repo.CollectOptions{DryRun: f.dryRun, Wait: f.wait, Program: programVersion()}
+	o := &repo.CollectOptions{DryRun: f.dryRun, Wait: f.wait, RevokeAfter: &f.after, Program: programVersion()}
 	o.Host, _ = os.Hostname()
-	if f.wait < 0 {
+	switch {
+	case f.wait < 0:
 		return nil, usagef("--wait %v: give a time such as 10m", f.wait)
+	case f.after < 0:
+		return nil, usagef("--revoke-after %v: give a time such as 15m", f.after)
+	}
+	for _, name := range f.revoke {
+		id, err := ledger.ParseSessionID(name)
+		if err != nil {
+			return nil, usagef("--revoke: %w", err)
+		}
+		o.Revoke = append(o.Revoke, id)
 	}
 	limit, err := parseLimit(f.maxUnused)
 	if err != nil {
@@ -185,7 +204,7 @@ func (a *app) printPruned(c *repo.CollectReport, dryRun bool) {
 		out.note("%s could not be deleted, and are left to the next prune", count(int64(c.Refused), "object"))
 	}
 	for _, id := range c.Revoked {
-		out.infof("revoked session %s, whose process is gone\n", id)
+		out.infof("ended session %s, which was named, gone or not heard of\n", id)
 	}
 	for _, id := range c.Waiting {
 		out.note("what session %s may still use is condemned, and left to a prune after it has ended", id)

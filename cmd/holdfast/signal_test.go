@@ -188,3 +188,43 @@ func TestSlowBackupTellsProgress(t *testing.T) {
 	require.Equal(t, 1, types["summary"])
 	require.Len(t, types, 2)
 }
+
+// TestSleeper stops a backup, lets a prune end its session and delete what the backup counted on, and wakes it: it says that it must be run again,
+// and the next run is whole.
+func TestSleeper(t *testing.T) {
+	t.Parallel()
+	dir := newDir(t)
+	run := func(args ...string) string {
+		cmd, stdout, stderr := holdfast(t, dir, args...)
+		require.NoError(t, cmd.Run(), "%v: %s", args, stderr)
+		return stdout.String()
+	}
+	data := make([]byte, 4<<20)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(data)
+	file := filepath.Join(dir, "old")
+	require.NoError(t, os.WriteFile(file, data, 0o600))
+	run("backup", file)
+
+	sleeper, _, stderr := holdfast(t, dir, "backup", "--stdin")
+	in, err := sleeper.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, sleeper.Start())
+	_, err = in.Write(data) // all of it is known
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return bytes.Contains([]byte(run("sessions")), []byte("1 open session")) }, 20*time.Second, 50*time.Millisecond)
+	require.NoError(t, sleeper.Process.Signal(syscall.SIGSTOP))
+	out := run("forget", "latest", "--unsafe-allow-remove-all", "--prune", "--revoke-after", "0s", "--json")
+	require.Contains(t, out, `"sessions_revoked":["`)
+	require.NoError(t, sleeper.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, in.Close())
+	require.Error(t, sleeper.Wait())
+	require.Equal(t, exitFailed, sleeper.ProcessState.ExitCode())
+	require.Contains(t, stderr.String(), "it was revoked by somebody else; run it again")
+	require.Equal(t, 1, bytes.Count(stderr.Bytes(), []byte("\n")), stderr)
+
+	again, _, stderr := holdfast(t, dir, "backup", "--stdin")
+	again.Stdin = bytes.NewReader(data)
+	require.NoError(t, again.Run(), stderr)
+	run("check", "--read-data")
+	require.Equal(t, data, []byte(run("dump", "latest", "stdin")))
+}
