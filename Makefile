@@ -15,7 +15,7 @@ deps: ## install the tools that tests use (apt, as root); without root, say whic
 	@sh internal/scripts/deps.sh
 
 .PHONY: test
-test: deps vet race model costs fuzz-short cross end-to-end stress ## all tests
+test: deps vet race model seeds costs fuzz-short cross end-to-end stress ## all tests
 
 .PHONY: vet
 vet:
@@ -55,6 +55,10 @@ soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTI
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -run Soak -timeout 0 ./...
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -timeout 0 ./internal/protocol
 	$(MAKE) stress STRESSTIME=$${SOAKTIME:-10m}
+
+.PHONY: seeds
+seeds: ## writers, collectors and readers whose calls fail and who die, by SEEDS seeds
+	$(GO) test ./repo -run TestChaos -count 1 -seeds $${SEEDS:-300}
 
 .PHONY: costs
 costs: ## what a backup, a restore and a check may cost, but for time

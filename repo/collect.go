@@ -108,11 +108,12 @@ func (r *Repository) Collect(ctx context.Context, opts *CollectOptions) (*Collec
 
 // collector is one run of Collect. It has one owner.
 type collector struct {
-	repo     *Repository
-	opts     CollectOptions
-	readable map[Class]bool
-	session  *Session // nil in a dry run
-	start    time.Time
+	repo      *Repository
+	opts      CollectOptions
+	readable  map[Class]bool
+	session   *Session // nil in a dry run
+	repairing bool     // index files that are lost were replaced
+	start     time.Time
 	marker
 	report CollectReport
 }

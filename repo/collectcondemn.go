@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -215,21 +216,51 @@ func (c *collector) rescue(ctx context.Context, p *ledger.Condemned) (rescued ui
 	}
 	c.session.progress.reset()
 	for _, f := range p.Retired {
-		packs, err := c.repo.readIndexFile(ctx, f)
-		if err != nil {
-			return 0, err
-		}
-		for i := range packs {
-			if !c.wants(ix.set, &packs[i]) {
+		for k, err := range c.retiredPacks(ctx, f) {
+			if err != nil {
+				return 0, err
+			}
+			if !c.wants(ix.set, k) {
+				continue
+			}
+			usable, err := c.repo.usable(ctx, k)
+			if err != nil {
+				return 0, err
+			}
+			if !usable {
 				continue
 			}
 			rescued++
-			if err := c.session.list(ctx, &packs[i]); err != nil {
+			if err := c.session.list(ctx, k); err != nil {
 				return 0, err
 			}
 		}
 	}
 	return rescued, c.session.writeListed(ctx)
+}
+
+// retiredPacks yields the packs of a retired index file. Of one that is lost, a repair takes those that no other file lists.
+func (c *collector) retiredPacks(ctx context.Context, f ledger.IndexFile) iter.Seq2[*index.Pack, error] {
+	return func(yield func(*index.Pack, error) bool) {
+		packs, err := c.repo.readIndexFile(ctx, f)
+		if c.repairing && isType[*CorruptError](err) {
+			for k, err := range c.repo.unnamedPacks(ctx) {
+				if !isType[*CorruptError](err) && !yield(k, err) {
+					return
+				}
+			}
+			return
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for i := range packs {
+			if !yield(&packs[i], nil) {
+				return
+			}
+		}
+	}
 }
 
 // wants reports whether a pack has a chunk that is needed and in no live pack.

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-backup/holdfast/repo"
+)
+
+func (a *app) repairCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "repair",
+		Short: "Repair a damaged repository",
+		Long: `Repair what 'holdfast check' found. Nothing is lost by it: what is damaged is set aside,
+and what is right in it is stored again. Begin with the index.`,
+		Example: `  holdfast repair index --dry-run
+  holdfast repair packs`,
+		Args: noVerb,
+		RunE: func(*cobra.Command, []string) error { return usagef("repair needs to know what: index or packs") },
+	}
+	cmd.AddCommand(a.repairIndexCommand(), a.repairPacksCommand())
+	return cmd
+}
+
+func (a *app) repairIndexCommand() *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "index [flags]",
+		Short: "Make lost index files anew",
+		Long: `Replace index files that are missing or damaged by new ones, made of what the packs
+themselves say of their contents. It takes the key of an admin or a collector.`,
+		Example: `  holdfast repair index`,
+		Args:    between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runRepair(cmd.Context(), dryRun, nil, (*repo.Repository).RepairIndex, a.printIndexRepair)
+		},
+	}
+	cmd.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "change nothing, and say what would be done")
+	return cmd
+}
+
+func (a *app) repairPacksCommand() *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "packs [flags] [PACK...]",
+		Short: "Save what can be read of damaged packs",
+		Long: `Read every pack, or those named as 'holdfast check' names them, and store again what can
+be read of the damaged ones. Their bytes are kept under quarantine/ in the repository. What
+is lost counts as absent from then on: the next backup of the same data stores it again, and
+all snapshots that need it are whole then.
+
+It takes the key of an admin.`,
+		Example: `  holdfast repair packs --dry-run
+  holdfast repair packs packs/1f0a.../9c3d...`,
+		Args: between(0, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runRepair(cmd.Context(), dryRun, args, (*repo.Repository).RepairPacks, a.printPackRepair)
+		},
+	}
+	cmd.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "change nothing, and say what would be done")
+	return cmd
+}
+
+type repairFunc func(*repo.Repository, context.Context, *repo.RepairOptions) (*repo.RepairReport, error)
+
+func (a *app) runRepair(ctx context.Context, dryRun bool, packs []string, repair repairFunc, show func(*repo.RepairReport)) (err error) {
+	how := writing
+	if dryRun {
+		how = reading
+	}
+	r, err := a.openRepo(ctx, how)
+	if err != nil {
+		return err
+	}
+	defer r.close(&err)
+	o := &repo.RepairOptions{Packs: packs, DryRun: dryRun, Program: programVersion()}
+	o.Host, _ = os.Hostname()
+	meter := newMeter(a.out, "read")
+	o.Progress = func(done, total uint64) { meter.show(state{Bytes: done, TotalBytes: total}) }
+	report, err := repair(r.Repository, ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, err := range report.Skipped {
+		a.out.fault("repair", "", err)
+	}
+	if a.out.json {
+		a.out.object(newRepairJSON(report, dryRun))
+		return nil
+	}
+	if dryRun {
+		a.out.infof("dry run: nothing was changed\n")
+	}
+	show(report)
+	if report.Pending {
+		a.out.note("what was replaced is deleted by a prune after the sessions have ended that are open now")
+	}
+	return nil
+}
+
+// repairJSON is the last line of `repair --json`.
+type repairJSON struct {
+	Type       string   `json:"message_type"`
+	DryRun     bool     `json:"dry_run"`
+	IndexFiles []string `json:"lost_index_files"`
+	Rebuilt    uint64   `json:"packs_listed_again"`
+	Packs      []string `json:"damaged_packs"`
+	Saved      uint64   `json:"chunks_saved"`
+	Lost       []string `json:"chunks_lost"`
+	Skipped    int      `json:"skipped"`
+	Pending    bool     `json:"pending"`
+}
+
+func newRepairJSON(r *repo.RepairReport, dryRun bool) *repairJSON {
+	return &repairJSON{
+		"summary", dryRun, append([]string{}, r.LostIndexFiles...), r.RebuiltPacks, append([]string{}, r.DamagedPacks...), r.SavedChunks,
+		texts(r.LostChunks), len(r.Skipped), r.Pending,
+	}
+}
+
+func (a *app) printIndexRepair(r *repo.RepairReport) {
+	for _, f := range r.LostIndexFiles {
+		a.out.infof("%s is lost\n", f)
+	}
+	if len(r.LostIndexFiles) == 0 {
+		a.out.infof("every index file can be read\n")
+		return
+	}
+	a.out.infof("%s: %s listed again\n", count(int64(len(r.LostIndexFiles)), "lost index file"), count(int64(r.RebuiltPacks), "pack"))
+}
+
+func (a *app) printPackRepair(r *repo.RepairReport) {
+	for _, p := range r.DamagedPacks {
+		a.out.infof("%s is damaged\n", p)
+	}
+	if len(r.DamagedPacks) == 0 {
+		a.out.infof("no pack is damaged\n")
+		return
+	}
+	a.out.infof("%s: %s saved, %s lost\n", count(int64(len(r.DamagedPacks)), "damaged pack"), count(int64(r.SavedChunks), "chunk"), count(int64(len(r.LostChunks)), "chunk"))
+	if len(r.LostChunks) > 0 {
+		a.out.infof("back up the same data again to heal what refers to them; 'holdfast check' tells which snapshots do\n")
+	}
+}

@@ -1,0 +1,294 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo/index"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/pack"
+)
+
+const quarantinePrefix = "quarantine/"
+
+// RepairPacks stores again what can be read of packs that are damaged, puts their bytes into quarantine, and takes them out of the index, so that what is
+// lost counts as absent: the next backup that meets it stores it again, and every snapshot that refers to it is whole then. It takes an admin's
+// key, since chunks are verified one by one.
+//
+// Errors: [ErrNotAllowed], [*CorruptError] for an index file that is damaged: repair the index first; those of the store.
+func (r *Repository) RepairPacks(ctx context.Context, opts *RepairOptions) (*RepairReport, error) {
+	p, err := r.newRepair(opts)
+	if err != nil {
+		return nil, err
+	}
+	if !r.CanRead(Data) {
+		return nil, fmt.Errorf("%w: repairing packs takes an admin's key, which can read them", ErrNotAllowed)
+	}
+	return &p.repaired, p.run(ctx, p.packs)
+}
+
+func (p *repair) packs(ctx context.Context) error {
+	damaged, files, err := p.findDamaged(ctx)
+	if err != nil {
+		return err
+	}
+	if len(damaged) == 0 && !p.opts.DryRun {
+		return p.settle(ctx) // what an earlier repair could not finish
+	}
+	s := &salvager{repair: p, damaged: damaged, writers: map[Class]*Writer{}, lost: map[ID]bool{}}
+	if !p.opts.DryRun {
+		p.session.progress.reset()
+	}
+	for _, f := range files {
+		if err := s.file(ctx, f); err != nil {
+			return err
+		}
+	}
+	p.repaired.LostChunks = s.gone()
+	if p.opts.DryRun {
+		return nil
+	}
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	return p.replace(ctx, files)
+}
+
+// findDamaged returns the packs that are not what was stored, and the index files that list them.
+func (p *repair) findDamaged(ctx context.Context) (damaged map[ID]bool, files []ledger.IndexFile, err error) {
+	var all []ledger.IndexFile
+	p.repo.chain.view(func(st *ledger.State) { all = st.IndexFiles() })
+	damaged = map[ID]bool{}
+	var done, total uint64
+	for _, f := range all {
+		packs, err := p.repo.inventory(ctx, f)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range packs {
+			total += uint64(packs[i].Size)
+		}
+	}
+	for _, f := range all {
+		packs, err := p.repo.inventory(ctx, f)
+		if err != nil {
+			return nil, nil, err
+		}
+		found := false
+		for i := range packs {
+			bad, err := p.isDamaged(ctx, &packs[i])
+			if err != nil {
+				return nil, nil, err
+			}
+			if done += uint64(packs[i].Size); p.opts.Progress != nil {
+				p.opts.Progress(done, total)
+			}
+			if bad {
+				damaged[packs[i].Hash] = true
+				p.repaired.DamagedPacks = append(p.repaired.DamagedPacks, packs[i].PackKey())
+				found = true
+			}
+		}
+		if found {
+			files = append(files, f)
+		}
+	}
+	return damaged, files, nil
+}
+
+func (p *repair) isDamaged(ctx context.Context, k *index.Pack) (bool, error) {
+	if len(p.opts.Packs) > 0 && !slices.Contains(p.opts.Packs, k.PackKey()) {
+		return false, nil
+	}
+	b, err := p.repo.readPack(ctx, k)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	return len(b) != int(k.Size) || hashOf(b) != k.Hash, nil
+}
+
+// readPack reads what there is under a pack's name, right or wrong, up to somewhat more than there should be.
+func (r *Repository) readPack(ctx context.Context, k *index.Pack) ([]byte, error) {
+	b, err := backend.ReadAll(ctx, r.store, k.PackKey(), int64(k.Size))
+	if isType[*backend.TooLargeError](err) {
+		b = make([]byte, k.Size)
+		return append(b, 0), backend.ReadFull(ctx, r.store, k.PackKey(), 0, b)
+	}
+	return b, err
+}
+
+// salvager stores again what can be read of damaged packs.
+type salvager struct {
+	*repair
+	damaged map[ID]bool
+	reader  *Reader
+	writers map[Class]*Writer
+	lost    map[ID]bool // whether a chunk was found nowhere
+}
+
+// gone returns the chunks that are lost, in order.
+func (s *salvager) gone() (list []ID) {
+	for id, lost := range s.lost {
+		if lost {
+			list = append(list, id)
+		}
+	}
+	slices.SortFunc(list, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
+	return list
+}
+
+// file lists the sound packs of an index file again, and salvages the others.
+func (s *salvager) file(ctx context.Context, f ledger.IndexFile) error {
+	packs, err := s.repo.readIndexFile(ctx, f)
+	if err != nil {
+		return err
+	}
+	for i := range packs {
+		k := &packs[i]
+		switch {
+		case s.damaged[k.Hash]:
+			err = s.salvage(ctx, k)
+		case !s.opts.DryRun:
+			err = s.session.list(ctx, k)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
+	body, err := s.repo.readPack(ctx, k)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := s.quarantine(ctx, k, body); err != nil {
+		return err
+	}
+	at := uint64(k.BodyOffset)
+	for i := range k.Segments {
+		seg := &k.Segments[i]
+		end := at + uint64(seg.Stored)
+		var sealed []byte
+		if end <= uint64(len(body)) {
+			sealed = body[at:end]
+		}
+		if err := s.segment(ctx, k, seg, sealed); err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// quarantine keeps the bytes of a damaged pack.
+func (s *salvager) quarantine(ctx context.Context, k *index.Pack, body []byte) error {
+	if len(body) == 0 || s.opts.DryRun {
+		return nil
+	}
+	key := quarantinePrefix + k.PackKey()
+	err := backend.PutBytes(ctx, s.repo.store, key, body, &backend.PutOptions{IfAbsent: true})
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	return nil
+}
+
+// usable reports whether a pack is there and was not found damaged by a repair, which took it out of the index for good.
+func (r *Repository) usable(ctx context.Context, k *index.Pack) (bool, error) {
+	info, err := r.store.Stat(ctx, k.PackKey())
+	if err == nil && info.Size == int64(k.Size) {
+		if _, err = r.store.Stat(ctx, quarantinePrefix+k.PackKey()); errors.Is(err, fs.ErrNotExist) {
+			return true, nil
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return false, nil
+}
+
+// segment stores again those chunks of a segment that are right and that no sound pack has.
+func (s *salvager) segment(ctx context.Context, k *index.Pack, seg *pack.Segment, sealed []byte) error {
+	if s.reader == nil {
+		var err error
+		if s.reader, err = s.repo.NewReader(); err != nil {
+			return err
+		}
+	}
+	plain, err := s.reader.openSegment(nil, k.Class, &k.Keys[seg.Key], seg, sealed)
+	if err != nil {
+		plain = nil // damaged
+	}
+	h, err := s.reader.hasher(k.Class)
+	if err != nil {
+		return err
+	}
+	for _, ch := range seg.Chunks {
+		var chunk []byte
+		if plain != nil {
+			chunk, plain = plain[:ch.Length], plain[ch.Length:]
+		}
+		good := chunk != nil && h.Sum(chunk) == ch.ID
+		if err := s.chunk(ctx, k.Class, ch.ID, chunk, good); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *salvager) chunk(ctx context.Context, class Class, id ID, chunk []byte, good bool) error {
+	if lost, known := s.lost[id]; known && !lost {
+		return nil
+	}
+	elsewhere, err := s.elsewhere(ctx, class, id)
+	if err != nil {
+		return err
+	}
+	s.lost[id] = !good && !elsewhere
+	if !good || elsewhere {
+		return nil
+	}
+	s.repaired.SavedChunks++
+	if s.opts.DryRun {
+		return nil
+	}
+	w := s.writers[class]
+	if w == nil {
+		if w, err = s.session.NewWriter(class); err != nil {
+			return err
+		}
+		s.writers[class] = w
+	}
+	_, _, err = w.Save(ctx, chunk)
+	return err
+}
+
+// elsewhere reports whether a sound pack has the chunk.
+func (s *salvager) elsewhere(ctx context.Context, class Class, id ID) (bool, error) {
+	list, err := s.repo.allLocations(ctx, class, id)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(list, func(l Location) bool { return !s.damaged[l.Pack.Hash] }), nil
+}
+
+func (s *salvager) flush(ctx context.Context) error {
+	for _, w := range s.writers {
+		if err := w.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.session.Flush(ctx); err != nil {
+		return err
+	}
+	return s.session.writeListed(ctx)
+}
