@@ -20,6 +20,9 @@ var (
 	ErrNotFound = errors.New("not in the repository")
 	// ErrDeleted is returned when a forgotten snapshot cannot be taken back.
 	ErrDeleted = errors.New("what only forgotten snapshots needed was deleted since")
+	// ErrProtected is returned when a snapshot is protected, so that it cannot be forgotten, and ErrNotProtected when it is not.
+	ErrProtected    = errors.New("it is protected; 'holdfast unprotect' ends that")
+	ErrNotProtected = errors.New("it is not protected")
 	// ErrAmbiguous is returned when a prefix names more than one thing.
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrSessionEnded is returned when a session was closed or revoked by somebody else, or has failed.

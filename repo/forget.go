@@ -11,7 +11,7 @@ import (
 // Forget takes snapshots out of the repository's live ones by one entry of the ledger, for all of them or none. It takes a collector's or
 // an admin's key. Nothing is deleted: what the snapshots alone needed is unreferenced from then on. reason is for the audit log, at most 4096 bytes.
 //
-// Errors: [ErrNotAllowed], [ErrNotFound] when one of them is not there (any more), those of the store.
+// Errors: [ErrNotAllowed], [ErrNotFound] when one of them is not there (any more), [ErrProtected], those of the store.
 func (r *Repository) Forget(ctx context.Context, ids []ID, reason string) error {
 	if len(ids) == 0 {
 		return nil
@@ -21,8 +21,12 @@ func (r *Repository) Forget(ctx context.Context, ids []ID, reason string) error 
 	}
 	_, err := r.chain.append(ctx, r.ring, func(st *ledger.State) (ledger.Body, error) {
 		for _, id := range ids {
-			if s, ok := st.Snapshot(id); !ok || s.ForgottenAt != 0 {
+			s, ok := st.Snapshot(id)
+			switch {
+			case !ok || s.ForgottenAt != 0:
 				return nil, fmt.Errorf("snapshot %s: %w", id, ErrNotFound)
+			case s.ProtectedAt != 0:
+				return nil, fmt.Errorf("snapshot %s: %w", id, ErrProtected)
 			}
 		}
 		return &ledger.Forget{Snapshots: ids, Reason: reason}, nil

@@ -31,6 +31,8 @@ type Snapshot struct {
 	Committed time.Time
 	// Actor is who signed it: 32 hexadecimal digits.
 	Actor string
+	// Protected: it cannot be forgotten.
+	Protected bool
 	// Order is the number of the OPEN of its session, and Opened the time that this entry claims.
 	Order  uint64
 	Opened time.Time
@@ -99,7 +101,7 @@ func openFacts(s *ledger.Snapshot) (Snapshot, error) {
 		return Snapshot{}, &CorruptError{Key: ledger.EntryKey(s.CommittedAt), Offset: -1, Err: fmt.Errorf("the facts of snapshot %s cannot be read", s.ID)}
 	}
 	d := wire.NewDecoder(s.Facts)
-	out := Snapshot{ID: s.ID, Number: s.CommittedAt, Committed: time.Unix(0, s.Time).UTC(), Actor: s.Actor.String()}
+	out := Snapshot{ID: s.ID, Number: s.CommittedAt, Committed: time.Unix(0, s.Time).UTC(), Actor: s.Actor.String(), Protected: s.ProtectedAt != 0}
 	out.Root = reftree.DecodePair(d)
 	out.Manifest = bytes.Clone(d.Bytes(maxSnapshot, "manifest"))
 	if err := d.Finish(); err != nil {

@@ -81,7 +81,7 @@ func (p *Policies) classes(list []*Manifest) (names []string) {
 func describe(list []*Manifest) []retention.Snapshot {
 	out := make([]retention.Snapshot, len(list))
 	for i, m := range list {
-		out[i] = retention.Snapshot{Time: m.Time, Opened: m.Opened, Order: m.Order, Tags: m.Tags, Complete: m.Complete}
+		out[i] = retention.Snapshot{Time: m.Time, Opened: m.Opened, Order: m.Order, Tags: m.Tags, Complete: m.Complete, Protected: m.Protected}
 	}
 	return out
 }

@@ -77,7 +77,7 @@ func openManifest(s *repo.Snapshot) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", s.ID, err)
 	}
-	m.ID, m.Root, m.Order, m.Opened, m.number = s.ID, s.Root, s.Order, s.Opened, s.Number
+	m.ID, m.Root, m.Order, m.Opened, m.number, m.Protected = s.ID, s.Root, s.Order, s.Opened, s.Number, s.Protected
 	if s.Tags != nil {
 		m.Tags = s.Tags
 	}

@@ -25,6 +25,8 @@ type Manifest struct {
 	Host, User string
 	// Tags are the words it was given, with later changes.
 	Tags []string
+	// Protected: it cannot be forgotten.
+	Protected bool
 	// Paths are the absolute paths that were backed up, as raw bytes.
 	Paths []string
 	// Class is the retention class; empty if none.

@@ -168,6 +168,8 @@ func (m *maker) collected(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []func() error{
+		func() error { return m.admin.Protect(ctx, ids, "for a while") },
+		func() error { return m.admin.Unprotect(ctx, ids, "no longer") },
 		func() error { return m.admin.Forget(ctx, ids, "to be collected") },
 		func() error { return m.admin.Unforget(ctx, ids[:1], "a mistake") },
 		func() error { return m.collect(ctx, 1) },

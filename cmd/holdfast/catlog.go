@@ -89,6 +89,10 @@ func bodyJSON(e *repo.Entry) (clear, sealed fields) {
 		return fields{"snapshots": texts(b.Snapshots)}, fields{"reason": jsonName(b.Reason)}
 	case *ledger.Unforget:
 		return fields{"snapshots": texts(b.Snapshots)}, fields{"reason": jsonName(b.Reason)}
+	case *ledger.Protect:
+		return fields{"snapshots": texts(b.Snapshots)}, fields{"reason": jsonName(b.Reason)}
+	case *ledger.Unprotect:
+		return fields{"snapshots": texts(b.Snapshots)}, fields{"reason": jsonName(b.Reason)}
 	case *ledger.Hold:
 		return fields{"session": b.Session.String(), "snapshots": texts(b.Snapshots)}, nil
 	case *ledger.Condemn:

@@ -14,6 +14,7 @@ type snapshotJSON struct {
 	Parent         string      `json:"parent,omitempty"`
 	Class          string      `json:"class,omitempty"`
 	Complete       bool        `json:"complete"`
+	Protected      bool        `json:"protected"`
 	ProgramVersion string      `json:"program_version"`
 	Provenance     string      `json:"provenance"` // full or delta
 	Deltas         []deltaJSON `json:"deltas,omitempty"`
@@ -63,7 +64,7 @@ func newSummaryJSON(s *snapshot.Stats) summaryJSON {
 func newSnapshotJSON(m *snapshot.Manifest) snapshotJSON {
 	s := snapshotJSON{
 		ID: m.ID.String(), ShortID: m.ShortID(), Time: jsonTime(m.Time), Hostname: jsonName(m.Host), Username: jsonName(m.User),
-		Tags: jsonNames(m.Tags), Paths: jsonNames(m.Paths), Class: m.Class, Complete: m.Complete,
+		Tags: jsonNames(m.Tags), Paths: jsonNames(m.Paths), Class: m.Class, Complete: m.Complete, Protected: m.Protected,
 		ProgramVersion: m.Program, Provenance: "full", Summary: newSummaryJSON(&m.Stats),
 	}
 	for _, d := range m.Deltas {

@@ -25,7 +25,7 @@ func (a *app) snapshotsCommand() *cobra.Command {
 		Use:   "snapshots [flags] [SNAPSHOT...]",
 		Short: "List the snapshots",
 		Long: `List the snapshots, oldest first. An incomplete one (something could not be read)
-has a ! after its id. With --json it prints an array; with --group-by, one of
+has a ! after its id, one that is protected a *. With --json it prints an array; with --group-by, one of
 groups.
 
 With --forgotten it lists those that were forgotten and can be taken back with
@@ -156,6 +156,9 @@ func (a *app) printSnapshots(g *snapshot.Group) {
 		id := m.ShortID()
 		if !m.Complete {
 			id += "!"
+		}
+		if m.Protected {
+			id += "*"
 		}
 		// Other bytes than these would move the columns.
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", id, localTime(m.Time), printable(m.Host), printable(strings.Join(m.Tags, ",")),

@@ -10,7 +10,7 @@ import (
 
 // The types of entries.
 const typeGenesis, typeOpen, typeCommit, typeClose, typeForget, typeCondemn, typeDelete, typeRevoke = 1, 2, 3, 4, 5, 6, 7, 8
-const typeHold, typeKey, typeTags, typeFeatures, typeUnforget, typeProgress = 9, 10, 12, 13, 14, 64
+const typeHold, typeKey, typeTags, typeFeatures, typeUnforget, typeProtect, typeUnprotect, typeProgress = 9, 10, 12, 13, 14, 15, 16, 64
 
 type entry struct {
 	kind, suite                       uint8
@@ -115,7 +115,7 @@ func (e *entry) readBody(d *decoder) *body {
 		b.sealed = b.snapshot != ID{}
 	case typeClose, typeRevoke:
 		b.session = readSession(d)
-	case typeForget, typeUnforget:
+	case typeForget, typeUnforget, typeProtect, typeUnprotect:
 		b.snapshots = readSnapshots(d)
 	case typeHold:
 		b.session, b.snapshots = readSession(d), readSnapshots(d)
@@ -201,6 +201,7 @@ type committed struct {
 	facts          string // empty if not opened
 	forgotten      bool
 	forgottenAt    uint64
+	protected      bool
 }
 
 // ledger is the state of a replay.
@@ -277,6 +278,7 @@ var writers = map[uint8][]uint8{
 	typeOpen: {roleWriter, roleCollector, roleAdmin}, typeClose: {roleWriter, roleCollector, roleAdmin},
 	typeCommit: {roleWriter, roleAdmin}, typeTags: {roleWriter, roleAdmin},
 	typeForget: {roleCollector, roleAdmin}, typeRevoke: {roleCollector, roleAdmin}, typeUnforget: {roleCollector, roleAdmin},
+	typeProtect: {roleAdmin}, typeUnprotect: {roleAdmin},
 	typeCondemn: {roleCollector, roleAdmin}, typeDelete: {roleCollector, roleAdmin}, typeHold: {roleWriter, roleCollector, roleAdmin},
 }
 
@@ -311,15 +313,20 @@ func (l *ledger) obey(e *entry, by *actor, k *keys) (void error) {
 		l.open(b.session, e.actor).live = false
 	case typeRevoke:
 		l.open(b.session).live = false
-	case typeForget, typeTags:
+	case typeForget, typeTags, typeProtect, typeUnprotect:
 		for _, id := range b.snapshots {
 			s := l.snapshots[id]
 			check(s != nil && !s.forgotten, "no snapshot %s", id)
+			check(e.kind == typeTags || s.protected == (e.kind == typeUnprotect), "snapshot %s is protected: %t", id, s.protected)
 		}
 		for _, id := range b.snapshots {
 			s := l.snapshots[id]
 			if e.kind == typeForget {
 				s.forgotten, s.forgottenAt = true, e.n
+				continue
+			}
+			if e.kind != typeTags {
+				s.protected = e.kind == typeProtect
 				continue
 			}
 			s.tagsSet, s.Tags = err == nil, sealed

@@ -10,13 +10,13 @@ import (
 // The most bytes of a text in a sealed part, and the most tags of a snapshot and sessions adopted at once.
 const (
 	MaxText   = 256  // kind, host, program, label, one tag
-	MaxReason = 4096 // the reason of a CLOSE, FORGET, UNFORGET or REVOKE
+	MaxReason = 4096 // any reason
 	MaxTags   = 1024
 	MaxAdopts = 4096
 )
 
 // Body is what an entry says: one of the pointer types *Genesis, *Open, *Commit, *Close, *Forget, *Condemn, *Delete, *Revoke, *Hold,
-// *Key, *Tags, *Features, *Unforget and *Progress. Decoding one checks every bound that its fields document.
+// *Key, *Tags, *Features, *Unforget, *Protect, *Unprotect and *Progress. Decoding one checks every bound that its fields document.
 type Body interface {
 	// Type returns the type of the entry that carries the body.
 	Type() Type

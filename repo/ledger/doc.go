@@ -26,7 +26,7 @@
 //     neither this one nor adopted by it (directly or through others), or when the snapshot was committed before;
 //   - CLOSE: when the session is not open or is another actor's;
 //   - REVOKE: when the session is not open;
-//   - FORGET: when any of its snapshots is unknown or forgotten;
+//   - FORGET, PROTECT: when any of its snapshots is unknown, forgotten or protected; UNPROTECT: when any is unknown, forgotten or not protected;
 //   - TAGS: when the snapshot is unknown or forgotten;
 //   - CONDEMN: when the session is not open, not for collecting or another actor's, a retired index file is not live, an added one is live or
 //     condemned, or a CONDEMN or DELETE stands at Marked or after it;

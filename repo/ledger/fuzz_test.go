@@ -105,6 +105,8 @@ func FuzzApply(f *testing.F) {
 		&Condemn{Session: sid(9), Marked: 7, Retired: files(file(2, 1)), Added: files(file(9, 1))},
 		&Hold{Session: sid(1), Snapshots: []crypto.ID{snap(1)}},
 		&Unforget{Snapshots: []crypto.ID{snap(1)}},
+		&Protect{Snapshots: []crypto.ID{snap(1)}},
+		&Unprotect{Snapshots: []crypto.ID{snap(1)}},
 		&Delete{Session: sid(9), Condemned: 7, Marked: 8},
 	}
 	for i, b := range bodies {

@@ -101,8 +101,8 @@ func tell(t testing.TB, s *State, progress [][]byte) told {
 	}
 	for i := range byte(10) {
 		if v, ok := s.Snapshot(snap(i)); ok {
-			out.Snapshots = append(out.Snapshots, fmt.Sprintf("%s commit %d session %s time %d facts %q tags %d %q since %d forgotten %d", v.ID, v.CommittedAt,
-				v.Session, v.Time, v.Facts, v.TagsAt, v.Tags, v.LiveSince, v.ForgottenAt))
+			out.Snapshots = append(out.Snapshots, fmt.Sprintf("%s commit %d session %s time %d facts %q tags %d %q since %d forgotten %d protected %d", v.ID, v.CommittedAt,
+				v.Session, v.Time, v.Facts, v.TagsAt, v.Tags, v.LiveSince, v.ForgottenAt, v.ProtectedAt))
 		}
 	}
 	for _, v := range s.Void() {
@@ -124,7 +124,7 @@ func TestGolden(t *testing.T) {
 		writeGolden(t)
 	}
 	v := golden(t)
-	require.Len(t, v.entries, 28)
+	require.Len(t, v.entries, 30)
 	s, err := replay(v.entries, v)
 	require.NoError(t, err)
 	require.Empty(t, s.Flaws())
@@ -158,7 +158,9 @@ func writeCollection(c *chain, w, collector *crypto.Keyring) {
 	c.ok(collector, &Delete{Session: sid(8), Condemned: n, Marked: n + 5, Added: files(file(8, 2))})
 	n, _ = c.state.Head()
 	c.ok(collector, &Condemn{Session: sid(8), Marked: n, Retired: files(file(8, 1), file(7, 1))})
-	c.ok(c.admin, &Forget{Snapshots: []crypto.ID{snap(3)}})
+	c.ok(c.admin, &Protect{Snapshots: []crypto.ID{snap(3), snap(2)}, Reason: "evidence"})
+	c.ok(c.admin, &Unprotect{Snapshots: []crypto.ID{snap(3)}, Reason: "settled"})
+	require.NotEmpty(c.t, c.put(collector, &Forget{Snapshots: []crypto.ID{snap(2)}}))
 }
 
 func writeGolden(t *testing.T) {

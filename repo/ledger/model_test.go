@@ -101,6 +101,18 @@ func (m *model) admins(among []*crypto.Keyring) int {
 	return n
 }
 
+func (m *model) protected(id crypto.ID) (is bool) {
+	for _, e := range m.valid {
+		switch b := e.body.(type) {
+		case *Protect:
+			is = is || slices.Contains(b.Snapshots, id)
+		case *Unprotect:
+			is = is && !slices.Contains(b.Snapshots, id)
+		}
+	}
+	return is
+}
+
 func (m *model) collecting(id SessionID) bool {
 	return slices.ContainsFunc(m.valid, func(e event) bool {
 		o, ok := e.body.(*Open)
@@ -188,7 +200,11 @@ func (m *model) accepts(by crypto.Actor, body Body, rings []*crypto.Keyring, nex
 		_, _, live := m.session(b.Session)
 		return (a || c) && live
 	case *Forget:
-		return (a || c) && !slices.ContainsFunc(b.Snapshots, func(id crypto.ID) bool { _, live := m.snapshot(id); return !live })
+		return (a || c) && !slices.ContainsFunc(b.Snapshots, func(id crypto.ID) bool { _, live := m.snapshot(id); return !live || m.protected(id) })
+	case *Protect:
+		return a && !slices.ContainsFunc(b.Snapshots, func(id crypto.ID) bool { _, live := m.snapshot(id); return !live || m.protected(id) })
+	case *Unprotect:
+		return a && !slices.ContainsFunc(b.Snapshots, func(id crypto.ID) bool { _, live := m.snapshot(id); return !live || !m.protected(id) })
 	case *Tags:
 		_, live := m.snapshot(b.Snapshot)
 		return (a || w) && live
@@ -309,7 +325,7 @@ func (g *generator) author(body Body) *crypto.Keyring {
 		id = b.Session
 	case *Hold:
 		id = b.Session
-	case *Key, *Features, *Revoke, *Forget, *Tags, *Unforget:
+	case *Key, *Features, *Revoke, *Forget, *Tags, *Unforget, *Protect, *Unprotect:
 		if g.IntN(2) == 0 {
 			return g.rings[0]
 		}
@@ -327,7 +343,11 @@ func (g *generator) author(body Body) *crypto.Keyring {
 func (g *generator) letter() string { return string(rune('a' + g.IntN(26))) }
 
 func (g *generator) body() Body {
-	switch g.IntN(44) {
+	switch g.IntN(50) {
+	case 44, 45, 46:
+		return &Protect{Snapshots: []crypto.ID{g.snapshot()}}
+	case 47, 48, 49:
+		return &Unprotect{Snapshots: []crypto.ID{g.protectedOne()}}
 	case 32, 33, 34, 35:
 		return g.condemn()
 	case 36, 37, 38, 39:
@@ -356,6 +376,16 @@ func (g *generator) body() Body {
 		return &Features{Add: FeatureSets{Read: []string{g.letter()}}}
 	}
 	return g.key()
+}
+
+// protectedOne is a snapshot that is protected, if there is one.
+func (g *generator) protectedOne() crypto.ID {
+	for _, s := range g.state.Snapshots() {
+		if s.ProtectedAt != 0 && g.IntN(3) > 0 {
+			return s.ID
+		}
+	}
+	return g.snapshot()
 }
 
 // forgotten is a snapshot that was forgotten, if there is one.
@@ -465,7 +495,7 @@ func TestAgainstModel(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	valid, void := map[Type]int{}, map[Type]int{}
-	for range 16 {
+	for range 24 {
 		c := newChain(t)
 		rings := []*crypto.Keyring{c.admin}
 		for _, role := range []crypto.Role{crypto.Admin, crypto.Writer, crypto.Writer, crypto.Writer, crypto.Collector, crypto.Reader} {
@@ -501,5 +531,5 @@ func TestAgainstModel(t *testing.T) {
 		require.Equal(t, publicOf(c.state), publicOf(c.replay(nil)))
 	}
 	t.Logf("valid %v, void %v", valid, void)
-	require.Len(t, valid, 12, "every type but GENESIS was valid at least once")
+	require.Len(t, valid, 14, "every type but GENESIS was valid at least once")
 }

@@ -77,6 +77,7 @@ type Snapshot struct {
 	Tags        []string
 	TagsOpened  bool   // whether Tags were opened; they are nil otherwise
 	ForgottenAt uint64 // entry number; 0: live
+	ProtectedAt uint64 // entry number; 0: not protected
 	LiveSince   uint64 // entry number of its COMMIT, or of the last UNFORGET
 }
 

@@ -23,11 +23,11 @@ func (s *State) judge(a *Actor, body Body) string {
 		_, why := s.liveSession(b.Session)
 		return why
 	case *Forget:
-		for _, id := range b.Snapshots {
-			if why := s.liveSnapshot(id); why != "" {
-				return why
-			}
-		}
+		return s.judgeProtected(b.Snapshots, false)
+	case *Protect:
+		return s.judgeProtected(b.Snapshots, false)
+	case *Unprotect:
+		return s.judgeProtected(b.Snapshots, true)
 	case *Tags:
 		return s.liveSnapshot(b.Snapshot)
 	case *Condemn:

@@ -60,6 +60,7 @@ func TestRoles(t *testing.T) {
 	}{
 		{func(r *crypto.Keyring) Body { return &Open{Session: SessionID(r.Actor().ID())} }, "aw---"},
 		{func(r *crypto.Keyring) Body { return &Open{Session: SessionID(r.Actor().ID()), Purpose: Collecting} }, "a--c-"},
+		{func(*crypto.Keyring) Body { return &Protect{Snapshots: []crypto.ID{snap(1)}} }, "a----"},
 		{func(*crypto.Keyring) Body { return &Unforget{Snapshots: []crypto.ID{snap(2)}} }, "a--c-"},
 		{func(*crypto.Keyring) Body { return &Forget{Snapshots: []crypto.ID{snap(1)}} }, "a--c-"},
 		{func(*crypto.Keyring) Body { return &Revoke{Session: sid(1)} }, "a--c-"},
@@ -167,6 +168,9 @@ func TestRules(t *testing.T) {
 		"forget unknown":     {c.admin, &Forget{Snapshots: []crypto.ID{snap(1), snap(20)}}, "unknown"},
 		"forget forgotten":   {c.admin, &Forget{Snapshots: []crypto.ID{snap(1), snap(2)}}, "was forgotten"},
 		"forget none (zero)": {c.admin, &Forget{Snapshots: []crypto.ID{{}}}, "unknown"},
+		"protect":            {c.admin, &Protect{Snapshots: []crypto.ID{snap(1)}}, ""},
+		"protect forgotten":  {c.admin, &Protect{Snapshots: []crypto.ID{snap(2)}}, "was forgotten"},
+		"unprotect":          {c.admin, &Unprotect{Snapshots: []crypto.ID{snap(1)}}, "is not protected"},
 		"unforget":           {c.collector, &Unforget{Snapshots: []crypto.ID{snap(2)}}, ""},
 		"unforget live":      {c.collector, &Unforget{Snapshots: []crypto.ID{snap(2), snap(1)}}, "is not forgotten"},
 		"unforget unknown":   {c.collector, &Unforget{Snapshots: []crypto.ID{snap(20)}}, "unknown"},

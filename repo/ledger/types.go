@@ -29,6 +29,8 @@ const (
 	TypeTags       Type = 12
 	TypeFeatures   Type = 13
 	TypeUnforget   Type = 14
+	TypeProtect    Type = 15
+	TypeUnprotect  Type = 16
 	TypeProgress   Type = 64
 )
 
@@ -63,6 +65,10 @@ func (t Type) String() string {
 		return "FEATURES"
 	case TypeUnforget:
 		return "UNFORGET"
+	case TypeProtect:
+		return "PROTECT"
+	case TypeUnprotect:
+		return "UNPROTECT"
 	case TypeProgress:
 		return "PROGRESS"
 	}
@@ -78,7 +84,7 @@ func (t Type) allows(r crypto.Role) bool {
 		return r == crypto.Admin || r == crypto.Writer
 	case TypeForget, TypeRevoke, TypeCondemn, TypeDelete, TypeUnforget:
 		return r == crypto.Admin || r == crypto.Collector
-	case TypeKey, TypeFeatures:
+	case TypeKey, TypeFeatures, TypeProtect, TypeUnprotect:
 		return r == crypto.Admin
 	}
 	return false
@@ -113,6 +119,10 @@ func (t Type) newBody() Body {
 		return new(Features)
 	case TypeUnforget:
 		return new(Unforget)
+	case TypeProtect:
+		return new(Protect)
+	case TypeUnprotect:
+		return new(Unprotect)
 	case TypeProgress:
 		return new(Progress)
 	}

@@ -33,6 +33,10 @@ func (s *State) update(e *Entry, body Body) {
 		s.delete(e, b)
 	case *Hold:
 		s.hold(e, b)
+	case *Protect:
+		s.protect(b.Snapshots, e.N)
+	case *Unprotect:
+		s.protect(b.Snapshots, 0)
 	case *Unforget:
 		s.unforget(e, b)
 	case *Features:

@@ -19,6 +19,8 @@ type Snapshot struct {
 	Tags []string
 	// Complete is false when something was missing in it.
 	Complete bool
+	// Protected: it is kept whatever the rules say. It counts for them as any other does.
+	Protected bool
 }
 
 // Decision is what a policy says of one snapshot.
@@ -57,6 +59,11 @@ func (p *Policy) Apply(list []Snapshot, now time.Time) []Decision {
 	p.pass(all, out, "")
 	if len(sound) < len(all) {
 		p.pass(sound, out, " of those that are complete and on time")
+	}
+	for i := range list {
+		if list[i].Protected {
+			out[i] = Decision{Keep: true, Reasons: append(out[i].Reasons, "protected")}
+		}
 	}
 	return out
 }

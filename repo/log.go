@@ -1,0 +1,87 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+)
+
+// Log yields the entries of the ledger from number first on, or, with newest set, from the last one back to it, each read from the store and
+// verified. An error ends it. It keeps one entry in memory.
+func (r *Repository) Log(ctx context.Context, first uint64, newest bool) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		head := r.chain.head()
+		for i := first; i < head; i++ {
+			n := i
+			if newest {
+				n = head - 1 - (i - first)
+			}
+			e, err := r.Entry(ctx, n)
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// LedgerReport is what [Repository.VerifyLedger] found.
+type LedgerReport struct {
+	// Entries is how many there are, and Hash that of the last one: together they say which ledger it is.
+	Entries uint64
+	Hash    ID
+	// Void are the entries that changed nothing.
+	Void []ledger.VoidEntry
+	// Actors are those who were ever admitted.
+	Actors []ledger.Actor
+}
+
+// VerifyLedger replays the whole ledger from the store, every number, hash, signature and rule, whatever this client has cached, and compares it with what this
+// client saw before. It needs no key. Errors: [*CorruptError], [ErrRolledBack], those of the store.
+func (r *Repository) VerifyLedger(ctx context.Context) (*LedgerReport, error) {
+	state, err := r.replay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, hash := state.Head()
+	return &LedgerReport{Entries: n, Hash: hash, Void: state.Void(), Actors: state.Actors()}, nil
+}
+
+// HashAt returns the hash that the ledger has after so many entries, as the entry itself was read. Errors: [ErrNotFound] when there are not so many.
+func (r *Repository) HashAt(ctx context.Context, entries uint64) (ID, error) {
+	if entries == 0 {
+		return ID{}, fmt.Errorf("a ledger of no entries: %w", ErrNotFound)
+	}
+	e, err := r.Entry(ctx, entries-1)
+	if err != nil {
+		return ID{}, err
+	}
+	return e.Hash, nil
+}
+
+// replay replays the ledger from the store, and makes sure that it is the one that this client has read.
+func (r *Repository) replay(ctx context.Context) (*ledger.State, error) {
+	var known ID
+	var head uint64
+	r.chain.view(func(st *ledger.State) { head, known = st.Head() })
+	first, err := backend.ReadAll(ctx, r.store, ledger.EntryKey(0), ledger.MaxEntry)
+	if err != nil {
+		return nil, missing(ledger.EntryKey(0), err)
+	}
+	state, err := ledger.NewState(first, opener(r.ring))
+	if err != nil {
+		return nil, &CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err}
+	}
+	again := &chain{store: r.store, state: state}
+	if err := again.advance(ctx); err != nil {
+		return nil, err
+	}
+	n, hash := state.Head()
+	if n < head || n == head && hash != known {
+		err := fmt.Errorf("%w: the ledger ends with entry %d, which is not the one read before", ErrRolledBack, n-1)
+		return nil, &CorruptError{Key: ledger.EntryKey(n - 1), Offset: -1, Err: err}
+	}
+	return state, nil
+}
