@@ -20,8 +20,9 @@ var (
 	ErrNotFound = errors.New("not in the repository")
 	// ErrDeleted is returned when a forgotten snapshot cannot be taken back.
 	ErrDeleted = errors.New("what only forgotten snapshots needed was deleted since")
-	// ErrProtected is returned when a snapshot is protected, so that it cannot be forgotten, and ErrNotProtected when it is not.
-	ErrProtected    = errors.New("it is protected; 'holdfast unprotect' ends that")
+	// ErrProtected is returned when a snapshot is protected, so that it cannot be forgotten.
+	ErrProtected = errors.New("it is protected; 'holdfast unprotect' ends that")
+	// ErrNotProtected is returned when a snapshot is to be unprotected that is not protected.
 	ErrNotProtected = errors.New("it is not protected")
 	// ErrAmbiguous is returned when a prefix names more than one thing.
 	ErrAmbiguous = errors.New("ambiguous")
