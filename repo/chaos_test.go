@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	chaosSeeds = flag.Int("seeds", 6, "how many seeds TestChaos goes through")
+	chaosSeeds = flag.Int("seeds", 3, "how many seeds TestChaos goes through")
 	chaosSeed  = flag.Uint64("seed", 0, "the first seed of TestChaos; 0: by the clock")
 )
 

@@ -23,6 +23,8 @@ type CheckOptions struct {
 	Progress func(done, total uint64)
 	// Workers is how many packs are read at the same time. Zero means one for each processor.
 	Workers int
+
+	verified func(*index.Pack) // hears of each pack that was read and is right
 }
 
 // CheckReport is what [Repository.Check] found.
@@ -128,10 +130,10 @@ func missing(key string, err error) error {
 	return err
 }
 
-// snapshots verifies each snapshot's object against its COMMIT.
+// snapshots verifies each snapshot's object against its COMMIT, also of those that were forgotten and can be taken back.
 func (c *checker) snapshots(ctx context.Context) error {
 	var list []ledger.Snapshot
-	c.repo.chain.view(func(st *ledger.State) { list = st.Snapshots() })
+	c.repo.chain.view(func(st *ledger.State) { list = append(st.Snapshots(), st.Recoverable()...) })
 	for i := range list {
 		c.live.add(snapshotKey(list[i].ID))
 		if err := c.repo.checkSnapshot(ctx, &list[i]); err != nil {
@@ -140,7 +142,9 @@ func (c *checker) snapshots(ctx context.Context) error {
 			}
 			continue
 		}
-		c.report.Snapshots++
+		if list[i].ForgottenAt == 0 {
+			c.report.Snapshots++
+		}
 	}
 	return nil
 }

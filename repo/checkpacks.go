@@ -23,6 +23,8 @@ type Subset struct {
 	Share float64
 	// Seed makes chance repeatable.
 	Seed uint64
+
+	only map[ID]bool // chooses these packs, by their hashes, and no others
 }
 
 // ReadAll returns the subset of all packs.
@@ -31,6 +33,9 @@ func ReadAll() *Subset { return &Subset{Part: 1, Of: 1} }
 func (s *Subset) has(p *index.Pack) bool {
 	if s == nil {
 		return false
+	}
+	if s.only != nil {
+		return s.only[p.Hash]
 	}
 	if s.Of > 0 {
 		return binary.BigEndian.Uint64(p.Hash[:])%s.Of+1 == s.Part
@@ -128,6 +133,8 @@ func (v *packVerifier) verify(ctx context.Context, p *index.Pack) error {
 		if err := c.fault(missing(p.PackKey(), err)); err != nil {
 			return err
 		}
+	} else if c.opts.verified != nil {
+		c.opts.verified(p)
 	}
 	c.mu.Lock()
 	c.report.PacksRead++

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/reftree"
 )
 
 // everything asks a collection to leave nothing unused.
@@ -414,4 +415,32 @@ func TestCollectRevokesDead(t *testing.T) {
 	require.Zero(t, collect(t, r, everything()).Condemned)
 	_, err = r.Revoke(ctx, []ledger.SessionID{{1}}, "")
 	require.ErrorIs(t, err, repo.ErrNotFound)
+}
+
+// TestHold keeps a snapshot that is being read, though it is forgotten and collected meanwhile.
+func TestHold(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, store, key)
+	chunks := someChunks(1, 30, 40<<10)
+	id := save(t, r, chunks)
+	reader := openRepo(t, store, key)
+	list, err := reader.Snapshots()
+	require.NoError(t, err)
+	h, err := reader.Hold(t.Context(), []repo.ID{id}, "host", "test")
+	require.NoError(t, err)
+	_, err = reader.Hold(t.Context(), []repo.ID{{1}}, "", "")
+	require.ErrorIs(t, err, repo.ErrNotFound)
+
+	require.NoError(t, r.Forget(t.Context(), []repo.ID{id}, ""))
+	require.Zero(t, collect(t, r, everything()).Dropped)
+	load := func(ctx context.Context, id repo.ID, n uint32) ([]byte, error) {
+		return reader.Load(ctx, repo.Map, id, n)
+	}
+	require.NoError(t, reftree.Walk(t.Context(), load, list[0].Root, func(c repo.Class, id repo.ID, n uint32) (bool, error) {
+		_, err := reader.Load(t.Context(), c, id, n)
+		return true, err
+	}))
+	require.NoError(t, h.Release(t.Context()))
+	require.NotZero(t, collect(t, r, everything()).Dropped)
+	require.Empty(t, objects(t, store, "packs/"))
 }

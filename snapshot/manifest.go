@@ -37,6 +37,8 @@ type Manifest struct {
 	Complete bool
 	// Parent is the snapshot that unchanged files were taken from; zero if none.
 	Parent repo.ID
+	// Original is the snapshot that this one was made of without some of its files; zero if none.
+	Original repo.ID
 	// Stats counts what the backup did.
 	Stats Stats
 	// Deltas are the files that were read by change maps, here or for the snapshot that they were taken from, in the order of their
@@ -100,7 +102,7 @@ func (m *Manifest) encode() []byte {
 	b = wire.AppendBytes(b, m.Class)
 	b = wire.AppendBytes(b, m.Program)
 	b = wire.AppendBool(b, m.Complete)
-	b = append(b, m.Parent[:]...)
+	b = append(append(b, m.Parent[:]...), m.Original[:]...)
 	stats := m.Stats.fields()
 	b = wire.AppendUvarint(b, uint64(len(stats)+2))
 	for _, v := range stats {
@@ -139,6 +141,7 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	m.Program = d.String(maxText, "program")
 	m.Complete = d.Bool()
 	d.Copy(m.Parent[:])
+	d.Copy(m.Original[:])
 	decodeStats(d, &m.Stats)
 	switch provenance := d.U8(); provenance {
 	case readInFull:

@@ -151,7 +151,7 @@ func (s *scanner) extent(ctx context.Context, f *contents, r byteRange, limit in
 		step = minReuse
 	}
 	for w.pos < r.End && w.pos < limit {
-		want := int(min(int64(len(s.buf)-w.have), r.End-w.pos-int64(w.have), step))
+		want := int(min(int64(len(s.buf)-w.have), r.End-w.pos-int64(w.have), step, w.wanted()))
 		step = min(2*step, int64(len(s.buf)))
 		bad, err := source.ReadFull(ctx, f.image, s.buf[w.have:w.have+want], w.pos+int64(w.have))
 		if err != nil {
@@ -169,6 +169,13 @@ func (s *scanner) extent(ctx context.Context, f *contents, r byteRange, limit in
 		}
 	}
 	return w.pos, nil
+}
+
+// wanted returns how much more is worth reading: up to the limit, and beyond it what the last chunk may need to find its end. The next part begins there, and
+// reads it again.
+func (w *window) wanted() int64 {
+	need := int64(w.sp.need())
+	return max(w.limit+need-w.pos-int64(w.have), need)
 }
 
 // skip emits what is in the window before a range that cannot be read, and then that range.

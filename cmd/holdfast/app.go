@@ -101,7 +101,7 @@ repository there, 11 repository busy, 12 wrong password or key, 130 interrupted.
 	root.AddCommand(
 		a.initCommand(), a.backupCommand(), a.snapshotsCommand(), a.lsCommand(), a.findCommand(), a.diffCommand(), a.catCommand(),
 		a.dumpCommand(), a.restoreCommand(), a.checkCommand(), a.statsCommand(), a.keyCommand(), a.tagCommand(), a.forgetCommand(), a.pruneCommand(), a.sessionsCommand(), a.repairCommand(),
-		a.protectCommand(), a.unprotectCommand(), a.logCommand(),
+		a.protectCommand(), a.unprotectCommand(), a.logCommand(), a.scrubCommand(), a.rewriteCommand(),
 		a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))

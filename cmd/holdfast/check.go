@@ -20,6 +20,8 @@ import (
 type checkFlags struct {
 	readData bool
 	subset   string
+	repair   bool
+	apply    bool
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -36,17 +38,23 @@ with --read-data-subset a part of them:
   5%     a share, other objects each time
   10G    about that much, other objects each time
 
+With --repair it also says what 'holdfast repair index' and 'holdfast repair packs' would do
+about what it found, and with --apply it does it.
+
 Each fault is one line on standard error; if there are any, the exit code is 1. Entries of
 the ledger that are void, because of who signed them or what came before, are told as
 notes. With --no-key everything is verified that is not sealed.`,
 		Example: `  holdfast check
   holdfast check --read-data
-  holdfast check --read-data-subset 5%`,
+  holdfast check --read-data-subset 5%
+  holdfast check --read-data --repair --apply`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), &f) },
 	}
 	a.global.credential.registerNoKey(cmd.Flags())
 	cmd.Flags().BoolVar(&f.readData, "read-data", false, "read and verify every byte")
+	cmd.Flags().BoolVar(&f.repair, "repair", false, "say how the damage can be repaired")
+	cmd.Flags().BoolVar(&f.apply, "apply", false, "with --repair: repair it")
 	cmd.Flags().StringVar(&f.subset, "read-data-subset", "", "read and verify a `part`: n/t, a percentage or a size")
 	return cmd
 }
@@ -84,6 +92,8 @@ func parseSubset(s string) (*subset, error) {
 
 func (f *checkFlags) parse() (*subset, error) {
 	switch {
+	case f.apply && !f.repair:
+		return nil, usagef("--apply belongs to --repair")
 	case f.readData && f.subset != "":
 		return nil, usagef("--read-data and --read-data-subset exclude each other")
 	case f.readData:
@@ -114,7 +124,11 @@ func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := a.openRepo(ctx, reading)
+	how := reading
+	if f.apply {
+		how = writing
+	}
+	r, err := a.openRepo(ctx, how)
 	if err != nil {
 		return err
 	}
@@ -140,6 +154,11 @@ func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
 	n, err := a.checkTrees(ctx, r, report.Errors)
 	if err != nil {
 		return err
+	}
+	if f.repair {
+		if err := a.repairFound(ctx, r, report.Errors, f.apply); err != nil {
+			return err
+		}
 	}
 	return a.printCheck(report, faults+n, part != nil)
 }

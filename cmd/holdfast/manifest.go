@@ -12,6 +12,7 @@ type snapshotJSON struct {
 	Tags           []string    `json:"tags"`
 	Paths          []string    `json:"paths"`
 	Parent         string      `json:"parent,omitempty"`
+	Original       string      `json:"original,omitempty"`
 	Class          string      `json:"class,omitempty"`
 	Complete       bool        `json:"complete"`
 	Protected      bool        `json:"protected"`
@@ -70,6 +71,9 @@ func newSnapshotJSON(m *snapshot.Manifest) snapshotJSON {
 	for _, d := range m.Deltas {
 		s.Provenance = "delta"
 		s.Deltas = append(s.Deltas, deltaJSON{jsonName(d.Path), d.Parent.String(), d.Kind, d.Map.String(), d.Deltas, jsonTime(d.FullRead)})
+	}
+	if !m.Original.IsZero() {
+		s.Original = m.Original.String()
 	}
 	if !m.Parent.IsZero() {
 		s.Parent = m.Parent.String()

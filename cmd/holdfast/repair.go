@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -75,8 +78,14 @@ func (a *app) runRepair(ctx context.Context, dryRun bool, packs []string, repair
 		return err
 	}
 	defer r.close(&err)
-	o := &repo.RepairOptions{Packs: packs, DryRun: dryRun, Program: programVersion()}
+	return a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, repair, show, "summary")
+}
+
+// repairWith repairs and prints what was done, as JSON by the name kind.
+func (a *app) repairWith(ctx context.Context, r *openRepo, o *repo.RepairOptions, repair repairFunc, show func(*repo.RepairReport), kind string) error {
 	o.Host, _ = os.Hostname()
+	o.Program = programVersion()
+	dryRun := o.DryRun
 	meter := newMeter(a.out, "read")
 	o.Progress = func(done, total uint64) { meter.show(state{Bytes: done, TotalBytes: total}) }
 	report, err := repair(r.Repository, ctx, o)
@@ -87,7 +96,7 @@ func (a *app) runRepair(ctx context.Context, dryRun bool, packs []string, repair
 		a.out.fault("repair", "", err)
 	}
 	if a.out.json {
-		a.out.object(newRepairJSON(report, dryRun))
+		a.out.object(newRepairJSON(kind, report, dryRun))
 		return nil
 	}
 	if dryRun {
@@ -98,6 +107,34 @@ func (a *app) runRepair(ctx context.Context, dryRun bool, packs []string, repair
 		a.out.note("what was replaced is deleted by a prune after the sessions have ended that are open now")
 	}
 	return nil
+}
+
+// repairFound repairs what a check found, or says what would be done.
+func (a *app) repairFound(ctx context.Context, r *openRepo, faults []error, apply bool) error {
+	var packs []string
+	files := 0
+	for _, err := range faults {
+		bad, ok := errors.AsType[*repo.CorruptError](err)
+		switch {
+		case ok && strings.HasPrefix(bad.Key, "packs/") && !slices.Contains(packs, bad.Key):
+			packs = append(packs, bad.Key)
+		case ok && strings.HasPrefix(bad.Key, "index/"):
+			files++
+		}
+	}
+	if files > 0 {
+		if err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply}, (*repo.Repository).RepairIndex, a.printIndexRepair, "repair"); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(packs) == 0:
+		return nil
+	case files > 0 && !apply:
+		a.out.note("what can be saved of packs is known when the index is repaired")
+		return nil
+	}
+	return a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply, Packs: packs}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
 }
 
 // repairJSON is the last line of `repair --json`.
@@ -113,9 +150,9 @@ type repairJSON struct {
 	Pending    bool     `json:"pending"`
 }
 
-func newRepairJSON(r *repo.RepairReport, dryRun bool) *repairJSON {
+func newRepairJSON(kind string, r *repo.RepairReport, dryRun bool) *repairJSON {
 	return &repairJSON{
-		"summary", dryRun, append([]string{}, r.LostIndexFiles...), r.RebuiltPacks, append([]string{}, r.DamagedPacks...), r.SavedChunks,
+		kind, dryRun, append([]string{}, r.LostIndexFiles...), r.RebuiltPacks, append([]string{}, r.DamagedPacks...), r.SavedChunks,
 		texts(r.LostChunks), len(r.Skipped), r.Pending,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/holdfast-backup/holdfast/internal/pattern"
+	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 	"github.com/holdfast-backup/holdfast/snapshot/restore"
 	"github.com/holdfast-backup/holdfast/snapshot/tree"
@@ -25,6 +26,7 @@ type restoreFlags struct {
 	overwrite  string
 	tree       restore.TreeOptions
 	allowInUse bool
+	hold       bool
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -71,6 +73,7 @@ func (f *restoreFlags) register(s *pflag.FlagSet) {
 	s.BoolVar(&o.NoOwner, "no-owner", false, "leave everything to whoever runs this")
 	s.BoolVar(&o.OwnerByName, "owner-by-name", false, "look for users and groups by name instead of number")
 	s.BoolVar(&o.NoXattrs, "no-xattrs", false, "set no extended attributes, ACLs or capabilities")
+	s.BoolVar(&f.hold, "hold", false, "keep what is restored from being deleted by a forget and a prune meanwhile; takes the key of an admin")
 	s.BoolVar(&f.allowInUse, "allow-in-use", false, "with --to-file: write to a device that is in use")
 }
 
@@ -105,7 +108,11 @@ func (a *app) runRestore(ctx context.Context, f *restoreFlags, arg string) (err 
 	if err := f.validate(); err != nil {
 		return err
 	}
-	r, err := a.openRepo(ctx, reading)
+	how := reading
+	if f.hold {
+		how = writing
+	}
+	r, err := a.openRepo(ctx, how)
 	if err != nil {
 		return err
 	}
@@ -115,12 +122,25 @@ func (a *app) runRestore(ctx context.Context, f *restoreFlags, arg string) (err 
 	if err != nil {
 		return err
 	}
+	if f.hold {
+		h, err := a.hold(ctx, r, m)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = h.Release(context.WithoutCancel(ctx)) }() // or a prune ends it
+	}
 	a.setRestoreOptions(&f.tree.Options)
 	f.tree.Sync = f.tree.Sync || f.tree.Verify // else memory would be compared
 	if f.toFile != "" {
 		return a.restoreFile(ctx, r, m, p, f)
 	}
 	return a.restoreTree(ctx, r, m, p, f)
+}
+
+// hold keeps a snapshot from being collected.
+func (a *app) hold(ctx context.Context, r *openRepo, m *snapshot.Manifest) (*repo.Holding, error) {
+	host, _ := os.Hostname()
+	return r.Hold(ctx, []repo.ID{m.ID}, host, programVersion())
 }
 
 // restoreTree restores a whole snapshot, what is in a folder of it, or one entry.

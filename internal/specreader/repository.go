@@ -161,6 +161,7 @@ type Manifest struct {
 	Class, Program string
 	Complete       bool
 	Parent         ID
+	Original       ID
 	Statistics     []uint64
 	Deltas         []Delta
 }
@@ -177,7 +178,7 @@ type Delta struct {
 
 func readManifest(d *decoder) Manifest {
 	m := Manifest{d.i64(), d.i64(), d.text(4096), d.text(4096), d.texts(1024, 4096), d.texts(1<<16, 4096), d.text(4096), d.text(4096),
-		d.among(0, 1) == 1, d.id(), list(d, 14, (*decoder).uv), nil}
+		d.among(0, 1) == 1, d.id(), d.id(), list(d, 14, (*decoder).uv), nil}
 	check(len(m.Statistics) == 14, "%d statistics", len(m.Statistics))
 	if d.among(0, 1) == 1 {
 		m.Deltas = list(d, 1<<16, readDelta)
