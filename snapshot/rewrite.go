@@ -31,20 +31,24 @@ type RewriteOptions struct {
 // Errors: [ErrNothing] when nothing would be left, [repo.ErrNotFound], [repo.ErrNotAllowed] for a key that cannot read directories and write,
 // those of [repo.Session.Commit].
 func Rewrite(ctx context.Context, r *repo.Repository, old *Manifest, opts *RewriteOptions) (*Manifest, error) {
-	w := &rewriting{repo: r, old: old}
+	w := &rewriting{repo: r, old: old, kind: "rewrite"}
 	if opts != nil {
 		w.opts = *opts
 	}
 	if w.opts.Report == nil {
 		w.opts.Report = func(string) {}
 	}
-	var err error
-	w.session, err = r.Begin(ctx, &repo.SessionOptions{Kind: "rewrite", Host: old.Host, Program: w.opts.Program, DryRun: w.opts.DryRun})
+	return w.start(ctx)
+}
+
+// start does the work in a session of its own.
+func (w *rewriting) start(ctx context.Context) (m *Manifest, err error) {
+	w.session, err = w.repo.Begin(ctx, &repo.SessionOptions{Kind: w.kind, Host: w.old.Host, Program: w.opts.Program, DryRun: w.opts.DryRun})
 	if err != nil {
 		return nil, err
 	}
-	m, err := w.run(ctx)
-	reason := "nothing to rewrite"
+	m, err = w.run(ctx)
+	reason := "nothing to " + w.kind
 	if err != nil {
 		reason = "failed"
 		m = nil
@@ -52,14 +56,17 @@ func Rewrite(ctx context.Context, r *repo.Repository, old *Manifest, opts *Rewri
 	return m, errors.Join(err, w.session.Close(ctx, reason)) // after a commit there is nothing to close
 }
 
-// rewriting is one run of Rewrite.
+// rewriting is one run of Rewrite or Mend.
 type rewriting struct {
+	kind    string
+	mending *mending // nil for Rewrite
+	lossy   bool     // something is lost
 	repo    *repo.Repository
 	session *repo.Session
 	opts    RewriteOptions
 	old     *Manifest
 	left    Stats // what is left
-	gone    int   // entries that are left out, each with all below it
+	gone    int   // entries that are left out, each with all below it, or things that are lost
 }
 
 func (w *rewriting) run(ctx context.Context) (*Manifest, error) {
@@ -89,7 +96,11 @@ func (w *rewriting) dir(ctx context.Context, path string, pair repo.Pair) (repo.
 	b := tree.NewDirBuilder(w.session)
 	for n, err := range tree.OpenDir(w.repo, pair).Entries(ctx) {
 		if err != nil {
-			return pair, err
+			if err := w.mending.folder(path, err); err != nil {
+				return pair, err
+			}
+			w.lossy = true
+			break
 		}
 		below := join(path, n.Name)
 		if !w.opts.Filter.Keep(below, rewrittenEntry(n)) {
@@ -103,6 +114,11 @@ func (w *rewriting) dir(ctx context.Context, path string, pair repo.Pair) (repo.
 			}
 			w.left.DirsUnmodified++
 		} else {
+			lost, err := w.mending.node(ctx, w.session, below, n)
+			if err != nil {
+				return pair, err
+			}
+			w.lossy = w.lossy || lost
 			w.left.FilesUnmodified++
 			w.left.BytesProcessed += uint64(n.Content.Size)
 		}
@@ -127,6 +143,7 @@ func (w *rewriting) manifest() *Manifest {
 	m := *w.old
 	m.Original = w.old.ID
 	m.Program = w.opts.Program
+	m.Complete = m.Complete && !w.lossy
 	m.Paths = slices.DeleteFunc(slices.Clone(w.old.Paths), func(p string) bool { return !w.opts.Filter.Keep(p, &source.Entry{Type: source.TypeDirectory}) })
 	m.Deltas = slices.DeleteFunc(slices.Clone(w.old.Deltas), func(d Delta) bool { return !w.keptBelow(d.Path) })
 	w.left.Errors, w.left.HoleBytes = w.old.Stats.Errors, w.old.Stats.HoleBytes

@@ -54,6 +54,8 @@ func (h *holdfast) commands(p place, t task) []process {
 		return run("check", "-q", "--read-data")
 	case jobList:
 		return run("snapshots", "--json")
+	case jobForget:
+		return run("forget", "-q", "--tag", t.label, "--prune", "latest")
 	}
 	return nil
 }
@@ -92,6 +94,8 @@ func (r *restic) commands(_ place, t task) []process {
 		return run("check", "-q", "--read-data")
 	case jobList:
 		return run("snapshots", "--json")
+	case jobForget:
+		return run("forget", "-q", "--tag", t.label, "--prune", "latest")
 	}
 	return nil
 }
@@ -155,6 +159,8 @@ func (borg) commands(_ place, t task) []process {
 		return run("check", "--verify-data")
 	case jobList:
 		return run("list", "--json")
+	case jobForget:
+		return append(run("delete", "::"+t.label), run("compact")...)
 	}
 	return nil
 }

@@ -232,7 +232,7 @@ func (r *turn) ready(t *task) (err error) {
 			return err
 		}
 		_, err = warm(t.target)
-	case jobCheck:
+	case jobCheck, jobForget:
 		_, err = warm(r.place.repo())
 	case jobList:
 		err = os.RemoveAll(r.place.cache())

@@ -18,6 +18,7 @@ const (
 	jobInPlace     // to a file that is there, writing only what differs
 	jobCheck       // of every byte
 	jobList        // of the snapshots, without a local cache
+	jobForget      // of a snapshot, deleting what only it needed
 )
 
 // step is one line of the tables.
@@ -48,6 +49,7 @@ func allSteps() []step {
 		{"in-place", "day 0 over day 1, in place", "vm", jobInPlace, day0, "disk.img", "day0", "restore"},
 		{"check", "check, every byte", "vm", jobCheck, day0, "disk.img", "", "vm-day1"},
 		{"list", "list snapshots, no cache", "vm", jobList, "", "", "", "vm-day0"},
+		{"forget", "forget day 0 and prune", "vm", jobForget, day0, "disk.img", "day0", "vm-day1"},
 		{"s2", "VM disk, first backup, s2", "s2", jobFast, day0, "disk.img", "day0", ""},
 		{"pg-day0", "database dump by stdin", "pg", jobStream, "pg-day0.sql", "dump.sql", "day0", ""},
 		{"pg-day1", "dump a day later, changes spread out", "pg", jobStream, "pg-day1.sql", "dump.sql", "day1", "pg-day0"},

@@ -17,13 +17,16 @@ func (a *app) repairCommand() *cobra.Command {
 		Use:   "repair",
 		Short: "Repair a damaged repository",
 		Long: `Repair what 'holdfast check' found. Nothing is lost by it: what is damaged is set aside,
-and what is right in it is stored again. Begin with the index.`,
+and what is right in it is stored again. Begin with the index; snapshots come last.`,
 		Example: `  holdfast repair index --dry-run
-  holdfast repair packs`,
+  holdfast repair packs
+  holdfast repair snapshots --dry-run`,
 		Args: noVerb,
-		RunE: func(*cobra.Command, []string) error { return usagef("repair needs to know what: index or packs") },
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("repair needs to know what: index, packs or snapshots")
+		},
 	}
-	cmd.AddCommand(a.repairIndexCommand(), a.repairPacksCommand())
+	cmd.AddCommand(a.repairIndexCommand(), a.repairPacksCommand(), a.repairSnapshotsCommand())
 	return cmd
 }
 

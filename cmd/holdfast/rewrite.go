@@ -171,9 +171,9 @@ func (a *app) printRewritten(f *rewriteFlags, made, of int) {
 		}{"summary", f.dryRun, made, of, f.forget && !f.dryRun})
 		return
 	}
-	verb := "rewrote"
+	verb := "made anew"
 	if f.dryRun {
-		verb = "dry run: would rewrite"
+		verb = "dry run: would make anew"
 	}
 	a.out.infof("%s %d of %s\n", verb, made, count(int64(of), "snapshot"))
 }
