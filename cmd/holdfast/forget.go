@@ -98,11 +98,7 @@ func (a *app) runForget(ctx context.Context, f *forgetFlags, args []string) (err
 	if err != nil {
 		return err
 	}
-	how := writing
-	if f.dryRun {
-		how = reading
-	}
-	r, err := a.openRepo(ctx, how)
+	r, err := a.openRepo(ctx, unlessDry(f.dryRun))
 	if err != nil {
 		return err
 	}

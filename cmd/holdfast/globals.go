@@ -110,6 +110,14 @@ func (a *app) openStore(how access) (backend.Store, error) {
 	return s, err
 }
 
+// unlessDry is writing, and reading for a dry run.
+func unlessDry(dryRun bool) access {
+	if dryRun {
+		return reading
+	}
+	return writing
+}
+
 // openRepo opens the repository with the credential of flags, environment or terminal.
 func (a *app) openRepo(ctx context.Context, how access) (*openRepo, error) {
 	store, err := a.openStore(how)

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 )
 
@@ -35,42 +33,8 @@ before. It takes the key of an admin.`,
 	return cmd
 }
 
-func (a *app) runMend(ctx context.Context, f *rewriteFlags, args []string) (err error) {
-	how := writing
-	if f.dryRun {
-		how = reading
-	}
-	r, err := a.openRepo(ctx, how)
-	if err != nil {
-		return err
-	}
-	defer r.close(&err)
-	list, err := f.list(ctx, r, args)
-	if err != nil {
-		return err
-	}
-	var replaced []repo.ID
-	for _, m := range list {
-		if f.forget && m.Protected {
-			return fmt.Errorf("snapshot %s: %w", m.ShortID(), repo.ErrProtected)
-		}
-	}
-	for _, m := range list {
-		changed, err := a.mend(ctx, r, f, m)
-		if err != nil {
-			return err
-		}
-		if changed {
-			replaced = append(replaced, m.ID)
-		}
-	}
-	if f.forget && !f.dryRun {
-		if err := r.Forget(ctx, replaced, "repaired"); err != nil {
-			return err
-		}
-	}
-	a.printRewritten(f, len(replaced), len(list))
-	return nil
+func (a *app) runMend(ctx context.Context, f *rewriteFlags, args []string) error {
+	return a.replaceAll(ctx, f, args, "repaired", func(r *openRepo, m *snapshot.Manifest) (bool, error) { return a.mend(ctx, r, f, m) })
 }
 
 type lostJSON struct {

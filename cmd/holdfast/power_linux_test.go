@@ -122,7 +122,7 @@ func (x *xfs) work(rng *rand.Rand, data []byte, want map[string][]byte) {
 			if killed {
 				list, stdout, stderr := holdfast(t, x.dir, "snapshots", "--json")
 				require.NoError(t, list.Run(), stderr)
-				if bytes.Contains(stdout.Bytes(), []byte(old)) {
+				if strings.Contains(stdout.String(), `"id":"`+old) { // others name it as their parent
 					want[old] = content
 				}
 				return

@@ -119,11 +119,7 @@ func (a *app) runPrune(ctx context.Context, f *pruneFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	how := writing
-	if f.dryRun {
-		how = reading
-	}
-	r, err := a.openRepo(ctx, how)
+	r, err := a.openRepo(ctx, unlessDry(f.dryRun))
 	if err != nil {
 		return err
 	}

@@ -72,11 +72,7 @@ It takes the key of an admin.`,
 type repairFunc func(*repo.Repository, context.Context, *repo.RepairOptions) (*repo.RepairReport, error)
 
 func (a *app) runRepair(ctx context.Context, dryRun bool, packs []string, repair repairFunc, show func(*repo.RepairReport)) (err error) {
-	how := writing
-	if dryRun {
-		how = reading
-	}
-	r, err := a.openRepo(ctx, how)
+	r, err := a.openRepo(ctx, unlessDry(dryRun))
 	if err != nil {
 		return err
 	}

@@ -59,16 +59,17 @@ func (f *rewriteFlags) validate() (*source.Filter, error) {
 	return source.NewFilter(x)
 }
 
-func (a *app) runRewrite(ctx context.Context, f *rewriteFlags, args []string) (err error) {
+func (a *app) runRewrite(ctx context.Context, f *rewriteFlags, args []string) error {
 	filter, err := f.validate()
 	if err != nil {
 		return err
 	}
-	how := writing
-	if f.dryRun {
-		how = reading
-	}
-	r, err := a.openRepo(ctx, how)
+	return a.replaceAll(ctx, f, args, "rewritten", func(r *openRepo, m *snapshot.Manifest) (bool, error) { return a.rewrite(ctx, r, f, filter, m) })
+}
+
+// replaceAll makes snapshots anew, and forgets the old ones once all new ones are there, if that was asked for.
+func (a *app) replaceAll(ctx context.Context, f *rewriteFlags, args []string, reason string, replace func(*openRepo, *snapshot.Manifest) (bool, error)) (err error) {
+	r, err := a.openRepo(ctx, unlessDry(f.dryRun))
 	if err != nil {
 		return err
 	}
@@ -77,29 +78,27 @@ func (a *app) runRewrite(ctx context.Context, f *rewriteFlags, args []string) (e
 	if err != nil {
 		return err
 	}
-	var replaced []repo.ID
-	made := 0
 	for _, m := range list {
 		if f.forget && m.Protected {
 			return fmt.Errorf("snapshot %s: %w", m.ShortID(), repo.ErrProtected)
 		}
 	}
+	var replaced []repo.ID
 	for _, m := range list {
-		changed, err := a.rewrite(ctx, r, f, filter, m)
+		changed, err := replace(r, m)
 		if err != nil {
 			return err
 		}
 		if changed {
 			replaced = append(replaced, m.ID)
-			made++
 		}
 	}
 	if f.forget && !f.dryRun {
-		if err := r.Forget(ctx, replaced, "rewritten"); err != nil {
+		if err := r.Forget(ctx, replaced, reason); err != nil {
 			return err
 		}
 	}
-	a.printRewritten(f, made, len(list))
+	a.printRewritten(f, len(replaced), len(list))
 	return nil
 }
 
