@@ -144,14 +144,14 @@ func (x *xfs) until(cut <-chan time.Time, stdin []byte, args ...string) (id stri
 		require.NoError(x.t, err, "%v: %s", args, stderr)
 	case <-cut:
 		x.losePower(ended)
-		killed = true
+		return "", true // whatever it printed, after its disk was gone
 	}
 	var sum struct {
 		ID string `json:"snapshot_id"`
 	}
 	lines := bytes.Split(bytes.TrimSpace(stdout.Bytes()), []byte("\n"))
 	if json.Unmarshal(lines[len(lines)-1], &sum) != nil {
-		return "", killed
+		return "", false
 	}
-	return sum.ID, killed
+	return sum.ID, false
 }
