@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -68,27 +69,79 @@ type checker struct {
 // Memory, beside that of the index and the ledger: one bit for each chunk of the index (200 MB for 100 TB in chunks of 64 KiB) and
 // some 30 bytes for each object.
 //
+// What a collection deletes meanwhile is no fault: the structure is then verified anew.
+//
 // Faults are in the report; the error says that the check itself could not go on.
 func (r *Repository) Check(ctx context.Context, opts *CheckOptions) (*CheckReport, error) {
-	c := &checker{repo: r, live: keySet{}, packs: map[[16]byte]uint32{}, lost: map[index.Name]bool{}}
+	var o CheckOptions
 	if opts != nil {
-		c.opts = *opts
+		o = *opts
 	}
-	if c.opts.Workers <= 0 {
-		c.opts.Workers = runtime.GOMAXPROCS(0)
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if err := r.chain.advance(ctx); err != nil {
+	for tries := 1; ; tries++ {
+		c := &checker{repo: r, opts: o, live: keySet{}, packs: map[[16]byte]uint32{}, lost: map[index.Name]bool{}}
+		if err := c.structure(ctx); err != nil {
+			return &c.report, err
+		}
+		if tries < maxChecks && len(c.report.Errors) > 0 && c.overtaken(ctx) {
+			continue
+		}
+		return &c.report, c.contents(ctx)
+	}
+}
+
+// maxChecks is how often a check begins anew because a collection deleted meanwhile what seemed to be missing.
+const maxChecks = 5
+
+// structure verifies all but the bytes of packs.
+func (c *checker) structure(ctx context.Context) error {
+	if err := c.repo.chain.advance(ctx); err != nil {
 		if err := c.fault(err); err != nil {
-			return &c.report, err
+			return err
 		}
 	}
-	c.start = r.chain.head()
-	for _, step := range []func(context.Context) error{c.ledger, c.slots, c.snapshots, c.indexFiles, c.references, c.objects, c.readPacks} {
+	c.start = c.repo.chain.head()
+	for _, step := range []func(context.Context) error{c.ledger, c.slots, c.snapshots, c.indexFiles, c.references, c.objects} {
 		if err := step(ctx); err != nil {
-			return &c.report, err
+			return err
 		}
 	}
-	return &c.report, nil
+	return nil
+}
+
+// overtaken reports whether a collection deleted something since the check began.
+func (c *checker) overtaken(ctx context.Context) (deleted bool) {
+	if c.repo.chain.advance(ctx) != nil {
+		return false
+	}
+	c.repo.chain.view(func(st *ledger.State) { deleted = st.CollectedAt() > c.start })
+	return deleted
+}
+
+// contents reads packs. What a collection deleted meanwhile is no fault.
+func (c *checker) contents(ctx context.Context) error {
+	before := len(c.report.Errors)
+	err := c.readPacks(ctx)
+	if err != nil || len(c.report.Errors) == before || !c.overtaken(ctx) {
+		return err
+	}
+	named, err := c.repo.namedPacks(ctx)
+	if err != nil {
+		return err
+	}
+	c.repo.chain.view(func(st *ledger.State) {
+		for _, f := range st.NamedFiles() {
+			named.add(fileName(f).FileKey())
+		}
+	})
+	gone := func(fault error) bool {
+		e, ok := errors.AsType[*CorruptError](fault)
+		return ok && !named.has(e.Key)
+	}
+	c.report.Errors = append(c.report.Errors[:before:before], slices.DeleteFunc(c.report.Errors[before:], gone)...)
+	return nil
 }
 
 // fault notes a fault. Errors of the context are none: they end the check.

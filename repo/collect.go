@@ -186,7 +186,7 @@ func (c *collector) rounds(ctx context.Context) error {
 
 // overtaken returns ErrCollecting instead of an error that comes of another collection's having deleted what was to be read.
 func (c *collector) overtaken(ctx context.Context, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) || c.repo.chain.advance(ctx) != nil {
+	if !errors.Is(err, fs.ErrNotExist) && !isType[*CorruptError](err) || c.repo.chain.advance(ctx) != nil {
 		return err
 	}
 	second := false

@@ -2,7 +2,6 @@ package repo_test
 
 import (
 	"context"
-	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -320,57 +319,6 @@ func TestCollectSweeps(t *testing.T) {
 	require.NotEmpty(t, objects(t, store, "packs/"+open.ID()+"/"), "somebody may continue it")
 	for _, k := range objects(t, store, "") {
 		require.False(t, strings.Contains(k, failed.ID()), k)
-	}
-}
-
-// racing calls hook once, before the first read of an index file.
-type racing struct {
-	backend.Store
-	hook func()
-}
-
-func (s *racing) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	if strings.HasPrefix(key, "index/") && s.hook != nil {
-		hook := s.hook
-		s.hook = nil
-		hook()
-	}
-	return s.Store.Get(ctx, key, off, n)
-}
-
-func (s *racing) Unwrap() backend.Store { return s.Store }
-
-// TestCollectOvertaken lets another collection do the same work, and delete, just before this one reads what was condemned.
-func TestCollectOvertaken(t *testing.T) {
-	for _, pending := range []bool{true, false} {
-		store, key := mem.New(nil), keyFile(t)
-		r := initRepo(t, store, key)
-		id := save(t, r, someChunks(1, 30, 40<<10))
-		kept := save(t, r, someChunks(2, 30, 40<<10))
-		require.NoError(t, r.Forget(t.Context(), []repo.ID{id}, ""))
-		s, err := openRepo(t, store, key).Begin(t.Context(), nil)
-		require.NoError(t, err)
-		if pending {
-			require.NotZero(t, collect(t, r, everything()).Condemned)
-		}
-		require.NoError(t, s.Close(t.Context(), ""))
-
-		race := &racing{Store: store}
-		second := openRepo(t, race, key)
-		require.NoError(t, second.Refresh(t.Context()))
-		_, err = second.Stats(t.Context()) // so that it has the index
-		require.NoError(t, err)
-		race.hook = func() { require.Zero(t, collect(t, openRepo(t, store, key), everything()).Condemned) }
-		_, err = second.Collect(t.Context(), everything())
-		if pending {
-			require.NoError(t, err)
-		} else {
-			require.ErrorIs(t, err, repo.ErrCollecting)
-		}
-		require.NoError(t, r.Refresh(t.Context()))
-		list := requireWhole(t, r)
-		require.Len(t, list, 1)
-		require.Equal(t, kept, list[0].ID)
 	}
 }
 

@@ -22,8 +22,18 @@ type marker struct {
 	seen   map[ID]struct{}
 }
 
-// mark marks what the snapshots need that are live or held now.
+// mark marks what the snapshots need that are live or held now. When it fails, what was marked is dropped: below a node that is marked there
+// may be others that were not read.
 func (c *collector) mark(ctx context.Context) error {
+	err := c.markNeeded(ctx)
+	if err != nil && c.marks != nil {
+		c.marks.Close()
+		c.marks = nil
+	}
+	return err
+}
+
+func (c *collector) markNeeded(ctx context.Context) error {
 	var needed []ledger.Snapshot
 	var head uint64
 	c.repo.chain.view(func(st *ledger.State) {

@@ -79,22 +79,23 @@ func (s *Store) entries(dir string) ([]entry, error) {
 		}
 		return nil, err
 	}
-	all, err := f.ReadDir(-1)
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	defer f.Close()
+	if dir == "" {
+		return choose(f, "")
 	}
-	if err != nil {
-		return nil, err
+	entries, err := choose(f, dir+"/")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it was empty, and removed since it was opened
 	}
-	prefix := ""
-	if dir != "" {
-		prefix = dir + "/"
-	}
-	return choose(all, prefix)
+	return entries, err
 }
 
 // choose returns those of a folder's entries that are objects or may hold some, sorted.
-func choose(all []fs.DirEntry, prefix string) ([]entry, error) {
+func choose(folder fs.ReadDirFile, prefix string) ([]entry, error) {
+	all, err := folder.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
 	entries := make([]entry, 0, len(all))
 	for _, e := range all {
 		if !(e.IsDir() || e.Type().IsRegular()) || backend.CheckKey(prefix+e.Name()) != nil {

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -272,4 +273,31 @@ func TestShortenedWhileReading(t *testing.T) {
 	require.ErrorContains(t, err, "unexpected EOF")
 	require.False(t, errors.Is(err, syscall.ENOENT))
 	require.NoError(t, r.Close())
+}
+
+// TestListBesideRemovals lists folders that come and go meanwhile.
+func TestListBesideRemovals(t *testing.T) {
+	s, err := local.Create(t.TempDir(), nil)
+	require.NoError(t, err)
+	defer s.Close()
+	require.NoError(t, backend.PutBytes(t.Context(), s, "kept", []byte("kept"), nil))
+	done := make(chan error)
+	go func() {
+		var err error
+		for i := 0; i < 100 && err == nil; i++ {
+			key := fmt.Sprintf("packs/%d/pack", i%3)
+			err = backend.PutBytes(t.Context(), s, key, []byte("a pack"), nil)
+			err = errors.Join(err, s.Delete(t.Context(), key))
+		}
+		done <- err
+	}()
+	for {
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+			return
+		default:
+			require.Contains(t, keys(t, s), "kept")
+		}
+	}
 }
