@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"time"
 
@@ -37,16 +38,16 @@ type RepairReport struct {
 	// them.
 	SavedChunks uint64
 	LostChunks  []ID
-	// Skipped are objects that could not be used, and why.
+	// Skipped are packs of whose contents nothing can be told, and why. Their bytes are kept under quarantine/.
 	Skipped []error
 	// Pending: what was replaced is not deleted yet, because older sessions are open. The next collection does it.
 	Pending bool
 }
 
 // RepairIndex replaces the index files that are missing or damaged by new ones, made of the directories of the packs that no other index file lists. It
-// takes a collector's or an admin's key. Nothing is deleted that was not replaced.
+// takes a collector's or an admin's key. Nothing is deleted that was not replaced, or put into quarantine.
 //
-// Errors: [ErrNotAllowed], those of the store.
+// Errors: [ErrNotAllowed], [ErrCollecting], those of the store.
 func (r *Repository) RepairIndex(ctx context.Context, opts *RepairOptions) (*RepairReport, error) {
 	p, err := r.newRepair(opts)
 	if err != nil {
@@ -88,7 +89,9 @@ func (p *repair) run(ctx context.Context, do func(context.Context) error) (err e
 		}
 		defer func() { err = errors.Join(err, p.close(ctx, err)) }()
 	}
-	err = do(ctx)
+	// What a collection does from here on is not seen by the work, so that its CONDEMN must not count.
+	p.repo.chain.view(func(st *ledger.State) { p.marked, _ = st.Head() })
+	err = p.overtaken(ctx, do(ctx))
 	if p.marks != nil {
 		p.marks.Close()
 	}
@@ -111,7 +114,9 @@ func (p *repair) index(ctx context.Context) error {
 			if !isType[*CorruptError](err) {
 				return err
 			}
-			p.repaired.Skipped = append(p.repaired.Skipped, err)
+			if err := p.skip(ctx, err); err != nil {
+				return err
+			}
 			continue
 		}
 		p.repaired.RebuiltPacks++
@@ -129,6 +134,38 @@ func (p *repair) index(ctx context.Context) error {
 		return err
 	}
 	return p.replace(ctx, lost)
+}
+
+// skip notes a pack whose directory cannot be read. No index file will list it, so its bytes are kept elsewhere.
+func (p *repair) skip(ctx context.Context, damage error) error {
+	p.repaired.Skipped = append(p.repaired.Skipped, damage)
+	bad, ok := errors.AsType[*CorruptError](damage)
+	if p.opts.DryRun || !ok {
+		return nil
+	}
+	body, err := backend.ReadAll(ctx, p.repo.store, bad.Key, pack.MaxSize)
+	if isType[*backend.TooLargeError](err) || errors.Is(err, fs.ErrNotExist) {
+		return nil // no pack
+	}
+	if err != nil {
+		return err
+	}
+	return p.quarantine(ctx, bad.Key, body)
+}
+
+const quarantinePrefix = "quarantine/"
+
+// quarantine keeps the bytes of a damaged pack.
+func (p *repair) quarantine(ctx context.Context, pack string, body []byte) error {
+	if len(body) == 0 || p.opts.DryRun {
+		return nil
+	}
+	key := quarantinePrefix + pack
+	err := backend.PutBytes(ctx, p.repo.store, key, body, &backend.PutOptions{IfAbsent: true})
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	return nil
 }
 
 // lostFiles returns the live index files that cannot be read.
@@ -151,7 +188,6 @@ func (p *repair) lostFiles(ctx context.Context) (lost []ledger.IndexFile, err er
 
 // replace condemns index files in favour of those of the session, and ends that as far as older sessions allow.
 func (p *repair) replace(ctx context.Context, retired []ledger.IndexFile) error {
-	p.repo.chain.view(func(st *ledger.State) { p.marked, _ = st.Head() })
 	if err := p.condemn(ctx, retired, &round{}); err != nil {
 		return err
 	}

@@ -100,15 +100,9 @@ func requireSnapshots(t *testing.T, r *repo.Repository) []repo.Snapshot {
 	return list
 }
 
-// TestRepairPacks damages packs in several ways, saves what can be read, and heals the rest by the next backup of the same data.
-func TestRepairPacks(t *testing.T) {
-	store, key := mem.New(nil), keyFile(t)
-	r := initRepo(t, store, key)
-	chunks := someChunks(1, 90, 10<<10)
-	save(t, r, chunks)
-	packs := objects(t, store, "packs/")
-	var data []string
-	for _, k := range packs {
+// largePacks returns the packs that hold data for certain.
+func largePacks(t *testing.T, store backend.Store) (data []string) {
+	for _, k := range objects(t, store, "packs/") {
 		info, err := store.Stat(t.Context(), k)
 		require.NoError(t, err)
 		if info.Size > 100<<10 {
@@ -116,6 +110,16 @@ func TestRepairPacks(t *testing.T) {
 		}
 	}
 	require.NotEmpty(t, data)
+	return data
+}
+
+// TestRepairPacks damages packs in several ways, saves what can be read, and heals the rest by the next backup of the same data.
+func TestRepairPacks(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, store, key)
+	chunks := someChunks(1, 90, 10<<10)
+	save(t, r, chunks)
+	data := largePacks(t, store)
 	change(t, store, data[0], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
 	if len(data) > 1 {
 		change(t, store, data[1], func(b []byte) []byte { return b[:len(b)/2] })
@@ -150,15 +154,71 @@ func TestRepairPacks(t *testing.T) {
 	require.Equal(t, &repo.RepairReport{}, again)
 }
 
+// TestRepairIndexOfUnreadablePack keeps the bytes of a pack that says nothing of its contents any more.
+func TestRepairIndexOfUnreadablePack(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, store, key)
+	save(t, r, someChunks(1, 30, 40<<10))
+	for _, k := range objects(t, store, "index/") {
+		require.NoError(t, store.Delete(t.Context(), k))
+	}
+	damaged := largePacks(t, store)[0]
+	change(t, store, damaged, func(b []byte) []byte { return append([]byte("not"), b[3:]...) })
+	want, err := backend.ReadAll(t.Context(), store, damaged, 1<<30)
+	require.NoError(t, err)
+	repairer := openRepo(t, store, key)
+	dry, err := repairer.RepairIndex(t.Context(), &repo.RepairOptions{DryRun: true})
+	require.NoError(t, err)
+	require.Len(t, dry.Skipped, 1)
+	require.Empty(t, objects(t, store, "quarantine/"))
+	report, err := repairer.RepairIndex(t.Context(), nil)
+	require.NoError(t, err)
+	require.Len(t, report.Skipped, 1)
+	require.ErrorContains(t, report.Skipped[0], damaged)
+	collect(t, openRepo(t, store, key), everything())
+	require.NotContains(t, objects(t, store, "packs/"), damaged)
+	got, err := backend.ReadAll(t.Context(), store, "quarantine/"+damaged, 1<<30)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// TestRepairUnknownPacks refuses names that mean nothing, rather than finding no damage.
+func TestRepairUnknownPacks(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, store, key)
+	save(t, r, someChunks(1, 30, 40<<10))
+	_, err := r.RepairPacks(t.Context(), &repo.RepairOptions{Packs: []string{"packs/nothing"}})
+	require.ErrorIs(t, err, repo.ErrNotFound)
+	require.ErrorContains(t, err, `"packs/nothing"`)
+}
+
+// TestRepairOvertaken: a repair that read the index before a collection changed it does nothing.
+func TestRepairOvertaken(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, store, key)
+	id := save(t, r, someChunks(1, 30, 40<<10))
+	save(t, r, someChunks(2, 30, 40<<10))
+	require.NoError(t, r.Forget(t.Context(), []repo.ID{id}, ""))
+	packs := objects(t, store, "packs/")
+	change(t, store, packs[0], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
+	race := &racing{Store: store, prefix: "packs/"}
+	repairer := openRepo(t, race, key)
+	race.hook = func() { _, _ = openRepo(t, store, key).Collect(t.Context(), everything()) }
+	_, err := repairer.RepairPacks(t.Context(), nil)
+	require.ErrorIs(t, err, repo.ErrCollecting)
+	_, err = repairer.RepairPacks(t.Context(), nil)
+	require.NoError(t, err)
+}
+
 // TestRepairCrash kills repairs at their calls to the store: what was there to be saved is still there, and the next one saves it.
 func TestRepairCrash(t *testing.T) {
 	base, key := mem.New(nil), keyFile(t)
 	r := initRepo(t, base, key)
 	chunks := someChunks(1, 60, 10<<10)
 	save(t, r, chunks)
+	damaged := objects(t, base, "packs/")[0] // of what is saved again below
 	save(t, r, someChunks(2, 10, 10<<10))
 	require.NoError(t, r.Close())
-	damaged := objects(t, base, "packs/")[0]
 	change(t, base, damaged, func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
 	undisturbed := base.Crash()
 	want, err := openRepo(t, undisturbed, key).RepairPacks(context.Background(), nil)

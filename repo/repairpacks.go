@@ -13,13 +13,12 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
-const quarantinePrefix = "quarantine/"
-
 // RepairPacks stores again what can be read of packs that are damaged, puts their bytes into quarantine, and takes them out of the index, so that what is
 // lost counts as absent: the next backup that meets it stores it again, and every snapshot that refers to it is whole then. It takes an admin's
 // key, since chunks are verified one by one.
 //
-// Errors: [ErrNotAllowed], [*CorruptError] for an index file that is damaged: repair the index first; those of the store.
+// Errors: [ErrNotAllowed], [ErrNotFound] for a pack that the index does not name, [ErrCollecting], [*CorruptError] for an index file that is damaged:
+// repair the index first; those of the store.
 func (r *Repository) RepairPacks(ctx context.Context, opts *RepairOptions) (*RepairReport, error) {
 	p, err := r.newRepair(opts)
 	if err != nil {
@@ -32,6 +31,9 @@ func (r *Repository) RepairPacks(ctx context.Context, opts *RepairOptions) (*Rep
 }
 
 func (p *repair) packs(ctx context.Context) error {
+	if err := p.known(ctx, p.opts.Packs); err != nil {
+		return err
+	}
 	damaged, files, err := p.findDamaged(ctx)
 	if err != nil {
 		return err
@@ -56,6 +58,23 @@ func (p *repair) packs(ctx context.Context) error {
 		return err
 	}
 	return p.replace(ctx, files)
+}
+
+// known fails if the index does not name one of the packs.
+func (p *repair) known(ctx context.Context, packs []string) error {
+	if len(packs) == 0 {
+		return nil
+	}
+	named, err := p.repo.namedPacks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range packs {
+		if !named.has(key) {
+			return fmt.Errorf("pack %q: %w: give it as 'holdfast check' does", key, ErrNotFound)
+		}
+	}
+	return nil
 }
 
 // findDamaged returns the packs that are not what was stored, and the index files that list them.
@@ -170,7 +189,7 @@ func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := s.quarantine(ctx, k, body); err != nil {
+	if err := s.quarantine(ctx, k.PackKey(), body); err != nil {
 		return err
 	}
 	at := uint64(k.BodyOffset)
@@ -185,19 +204,6 @@ func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
 			return err
 		}
 		at = end
-	}
-	return nil
-}
-
-// quarantine keeps the bytes of a damaged pack.
-func (s *salvager) quarantine(ctx context.Context, k *index.Pack, body []byte) error {
-	if len(body) == 0 || s.opts.DryRun {
-		return nil
-	}
-	key := quarantinePrefix + k.PackKey()
-	err := backend.PutBytes(ctx, s.repo.store, key, body, &backend.PutOptions{IfAbsent: true})
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing %s: %w", key, err)
 	}
 	return nil
 }
@@ -225,6 +231,9 @@ func (s *salvager) segment(ctx context.Context, k *index.Pack, seg *pack.Segment
 		}
 	}
 	plain, err := s.reader.openSegment(nil, k.Class, &k.Keys[seg.Key], seg, sealed)
+	if errors.Is(err, ErrNotAllowed) {
+		return err
+	}
 	if err != nil {
 		plain = nil // damaged
 	}

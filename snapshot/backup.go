@@ -148,34 +148,54 @@ func (b *backup) prepare(ctx context.Context) error {
 
 // findParent chooses the parent among the snapshots that were live when the session opened.
 func (b *backup) findParent(ctx context.Context) error {
-	if !b.opts.Parent.IsZero() {
-		m, err := Find(ctx, b.repo, b.opts.Parent.String(), nil)
-		if err != nil {
-			return fmt.Errorf("parent: %w", err)
+	var refused *Manifest
+	usable := func(m *Manifest) bool {
+		old := m.number < b.session.Opened()
+		ok := old && b.session.Reusable(m.ID)
+		if old && !ok && refused == nil {
+			refused = m
 		}
-		if m.number >= b.session.Opened() {
-			return fmt.Errorf("parent: snapshot %s is younger than this backup", m.ShortID())
-		}
-		b.parent = m
-	} else {
-		b.parent = findParent(ctx, b.repo, &b.manifest, *b.opts.GroupBy, b.session.Opened())
+		return ok
+	}
+	if err := b.chooseParent(ctx, usable); err != nil {
+		return err
 	}
 	if b.parent == nil {
-		return nil
-	}
-	if !b.session.Reusable(b.parent.ID) {
-		err := fmt.Errorf("parent %s is not used, since packs that it needs are being collected", b.parent.ShortID())
-		b.opts.Report(Event{Kind: EventNote, Path: "/", Err: err})
-		b.parent = nil
+		if refused != nil {
+			b.noParent(refused, errors.New("packs that it needs are being collected"))
+		}
 		return nil
 	}
 	if _, err := b.repo.Load(ctx, repo.Meta, b.parent.Root.Meta.ID, b.parent.Root.Meta.Length); err != nil {
 		// A writer without the state of its last backup cannot read it, and reads all files instead.
-		b.opts.Report(Event{Kind: EventNote, Path: "/", Err: fmt.Errorf("parent %s is not used: %w", b.parent.ShortID(), err)})
+		b.noParent(b.parent, err)
 		b.parent = nil
 		return nil
 	}
 	b.manifest.Parent = b.parent.ID
+	return nil
+}
+
+func (b *backup) noParent(m *Manifest, why error) {
+	b.opts.Report(Event{Kind: EventNote, Path: "/", Err: fmt.Errorf("parent %s is not used: %w", m.ShortID(), why)})
+}
+
+// chooseParent takes the parent that was asked for, or the newest that is usable; none is fine.
+func (b *backup) chooseParent(ctx context.Context, usable func(*Manifest) bool) error {
+	if b.opts.Parent.IsZero() {
+		b.parent = findParent(ctx, b.repo, &b.manifest, *b.opts.GroupBy, usable)
+		return nil
+	}
+	m, err := Find(ctx, b.repo, b.opts.Parent.String(), nil)
+	if err != nil {
+		return fmt.Errorf("parent: %w", err)
+	}
+	if m.number >= b.session.Opened() {
+		return fmt.Errorf("parent: snapshot %s is younger than this backup", m.ShortID())
+	}
+	if usable(m) {
+		b.parent = m
+	}
 	return nil
 }
 

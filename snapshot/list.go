@@ -132,12 +132,11 @@ func findLatest(ctx context.Context, r *repo.Repository, name, rest string, f *F
 // ShortID returns the first eight digits of the id, for people.
 func (m *Manifest) ShortID() string { return m.ID.String()[:8] }
 
-// findParent returns the newest snapshot, by its own time, that is not newer than m and in one group with it; nil if there is none. It was
-// committed before the ledger's entry number opened.
-func findParent(ctx context.Context, r *repo.Repository, m *Manifest, by Grouping, opened uint64) *Manifest {
+// findParent returns the newest snapshot, by its own time, that is not newer than m, in one group with it and usable; nil if there is none.
+func findParent(ctx context.Context, r *repo.Repository, m *Manifest, by Grouping, usable func(*Manifest) bool) *Manifest {
 	list, _ := List(ctx, r, nil) // one that cannot be read is no parent
 	for _, old := range slices.Backward(list) {
-		if old.number < opened && !old.Time.After(m.Time) && compareGroups(by.key(old), by.key(m)) == 0 {
+		if !old.Time.After(m.Time) && compareGroups(by.key(old), by.key(m)) == 0 && usable(old) {
 			return old
 		}
 	}

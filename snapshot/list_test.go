@@ -2,9 +2,11 @@ package snapshot_test
 
 import (
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/holdfast-backup/holdfast/repo"
@@ -58,4 +60,42 @@ func TestParentGroup(t *testing.T) {
 	require.Equal(t, third, got)
 	_, got = parent(b, "four", "new", 7*time.Hour+time.Minute, &snapshot.Grouping{})
 	require.Equal(t, second, got)
+}
+
+// TestParentBesideCollection: while something is condemned, a snapshot that was being made then is no parent, an older one is.
+func TestParentBesideCollection(t *testing.T) {
+	r := newRepo(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "x"), []byte("x"))
+	backup := func(o *snapshot.BackupOptions) *snapshot.Manifest {
+		m, err := snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, dir)}, o)
+		require.NoError(t, err)
+		return m
+	}
+	other := t.TempDir()
+	write(t, filepath.Join(other, "y"), []byte("y"))
+	unneeded, err := snapshot.Backup(t.Context(), r, []snapshot.Item{files(t, other)}, nil)
+	require.NoError(t, err)
+	require.NoError(t, r.Forget(t.Context(), []repo.ID{unneeded.ID}, ""))
+	old := backup(nil)
+	var once sync.Once
+	during := backup(&snapshot.BackupOptions{Report: func(snapshot.Event) {
+		once.Do(func() {
+			report, err := r.Collect(t.Context(), &repo.CollectOptions{MaxUnused: &repo.Limit{}})
+			assert.NoError(t, err)
+			assert.NotZero(t, report.Condemned)
+		})
+	}})
+	require.Equal(t, old.ID, during.Parent)
+
+	require.Equal(t, old.ID, backup(nil).Parent)
+	var notes []string
+	asked := backup(&snapshot.BackupOptions{Parent: during.ID, Report: func(e snapshot.Event) {
+		if e.Kind == snapshot.EventNote {
+			notes = append(notes, e.Err.Error())
+		}
+	}})
+	require.Zero(t, asked.Parent)
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], "being collected")
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 )
 
@@ -59,4 +60,33 @@ func (f *filterFlags) find(ctx context.Context, r *openRepo, name string) (*snap
 		return nil, err
 	}
 	return snapshot.Find(ctx, r.Repository, name, filter)
+}
+
+// named returns the snapshots of arguments, each once, among the live ones or those that were forgotten.
+func (f *filterFlags) named(ctx context.Context, r *openRepo, args []string, forgotten bool) (list []*snapshot.Manifest, err error) {
+	filter, err := f.filter()
+	if err != nil {
+		return nil, err
+	}
+	filter.Forgotten = forgotten
+	seen := map[repo.ID]bool{}
+	for _, name := range args {
+		m, err := snapshot.Find(ctx, r.Repository, name, filter)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[m.ID] {
+			list = append(list, m)
+		}
+		seen[m.ID] = true
+	}
+	return list, nil
+}
+
+func idsOf(list []*snapshot.Manifest) []repo.ID {
+	ids := make([]repo.ID, len(list))
+	for i, m := range list {
+		ids[i] = m.ID
+	}
+	return ids
 }

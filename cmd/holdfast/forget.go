@@ -111,7 +111,7 @@ func (a *app) runForget(ctx context.Context, f *forgetFlags, args []string) (err
 		return err
 	}
 	if f.dryRun {
-		pruning.Without = plan.ids()
+		pruning.Without = idsOf(plan.forget)
 	}
 	return a.prune(ctx, r, pruning)
 }
@@ -121,14 +121,6 @@ type forgetPlan struct {
 	groups []snapshot.Retained // by a policy
 	forget []*snapshot.Manifest
 	kept   int
-}
-
-func (p *forgetPlan) ids() []repo.ID {
-	ids := make([]repo.ID, len(p.forget))
-	for i, m := range p.forget {
-		ids[i] = m.ID
-	}
-	return ids
 }
 
 func (f *forgetFlags) plan(ctx context.Context, r *openRepo, policies *snapshot.Policies, by snapshot.Grouping, args []string) (*forgetPlan, error) {
@@ -151,29 +143,13 @@ func (f *forgetFlags) plan(ctx context.Context, r *openRepo, policies *snapshot.
 			p.forget = append(p.forget, p.groups[i].Forgotten()...)
 		}
 		p.kept = len(list) - len(p.forget)
-	} else if p.forget, err = f.named(ctx, r, args); err != nil {
+	} else if p.forget, err = f.filter.named(ctx, r, args, false); err != nil {
 		return nil, err
 	}
 	if f.removeAll {
 		return p, nil
 	}
 	return p, f.checkLast(all, p.forget, by)
-}
-
-// named returns the snapshots that arguments name, each once.
-func (f *forgetFlags) named(ctx context.Context, r *openRepo, args []string) (list []*snapshot.Manifest, err error) {
-	seen := map[repo.ID]bool{}
-	for _, name := range args {
-		m, err := f.filter.find(ctx, r, name)
-		if err != nil {
-			return nil, err
-		}
-		if !seen[m.ID] {
-			list = append(list, m)
-		}
-		seen[m.ID] = true
-	}
-	return list, nil
 }
 
 // checkLast fails if a group would lose its last snapshot.
@@ -208,7 +184,7 @@ func (a *app) forget(ctx context.Context, r *openRepo, f *forgetFlags, p *forget
 		a.printRetained(&p.groups[i])
 	}
 	if !f.dryRun {
-		if err := r.Forget(ctx, p.ids(), f.reason); err != nil {
+		if err := r.Forget(ctx, idsOf(p.forget), f.reason); err != nil {
 			return err
 		}
 	}

@@ -63,14 +63,7 @@ func (a *app) mend(ctx context.Context, r *openRepo, f *rewriteFlags, m *snapsho
 	if err != nil {
 		return false, err
 	}
-	id := ""
-	switch {
-	case made == nil && !a.out.json:
-		a.out.infof("  is whole\n")
-	case made != nil && !f.dryRun:
-		id = made.ID.String()
-		a.out.infof("  is now %s\n", made.ShortID())
-	}
+	id := a.printMade(f, made, "is whole")
 	if a.out.json {
 		a.out.object(struct {
 			Type string     `json:"message_type"`

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-backup/holdfast/repo"
-	"github.com/holdfast-backup/holdfast/snapshot"
 )
 
 // protectFlags are the flags of protect and unprotect.
@@ -50,20 +49,11 @@ func (a *app) runProtection(ctx context.Context, f *protectFlags, args []string,
 		return err
 	}
 	defer r.close(&err)
-	var list []*snapshot.Manifest
-	var ids []repo.ID
-	seen := map[repo.ID]bool{}
-	for _, name := range args {
-		m, err := f.filter.find(ctx, r, name)
-		if err != nil {
-			return err
-		}
-		if !seen[m.ID] {
-			list, ids = append(list, m), append(ids, m.ID)
-		}
-		seen[m.ID] = true
+	list, err := f.filter.named(ctx, r, args, false)
+	if err != nil {
+		return err
 	}
-	if err := do(r.Repository, ctx, ids, f.reason); err != nil {
+	if err := do(r.Repository, ctx, idsOf(list), f.reason); err != nil {
 		return err
 	}
 	if a.out.json {

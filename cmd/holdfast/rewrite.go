@@ -103,7 +103,7 @@ func (a *app) replaceAll(ctx context.Context, f *rewriteFlags, args []string, re
 }
 
 // list returns the snapshots that arguments name, each once, or those that the filter selects.
-func (f *rewriteFlags) list(ctx context.Context, r *openRepo, args []string) (list []*snapshot.Manifest, err error) {
+func (f *rewriteFlags) list(ctx context.Context, r *openRepo, args []string) ([]*snapshot.Manifest, error) {
 	if len(args) == 0 {
 		filter, err := f.filter.filter()
 		if err != nil {
@@ -111,18 +111,7 @@ func (f *rewriteFlags) list(ctx context.Context, r *openRepo, args []string) (li
 		}
 		return snapshot.List(ctx, r.Repository, filter)
 	}
-	seen := map[repo.ID]bool{}
-	for _, name := range args {
-		m, err := f.filter.find(ctx, r, name)
-		if err != nil {
-			return nil, err
-		}
-		if !seen[m.ID] {
-			list = append(list, m)
-		}
-		seen[m.ID] = true
-	}
-	return list, nil
+	return f.filter.named(ctx, r, args, false)
 }
 
 func (a *app) rewrite(ctx context.Context, r *openRepo, f *rewriteFlags, filter *source.Filter, m *snapshot.Manifest) (changed bool, err error) {
@@ -140,14 +129,7 @@ func (a *app) rewrite(ctx context.Context, r *openRepo, f *rewriteFlags, filter 
 	if err != nil {
 		return false, err
 	}
-	id := ""
-	switch {
-	case made == nil:
-		a.out.infof("  has nothing that matches\n")
-	case !f.dryRun:
-		id = made.ID.String()
-		a.out.infof("  is now %s\n", made.ShortID())
-	}
+	id := a.printMade(f, made, "has nothing that matches")
 	if a.out.json {
 		a.out.object(struct {
 			Type  string   `json:"message_type"`
@@ -157,6 +139,21 @@ func (a *app) rewrite(ctx context.Context, r *openRepo, f *rewriteFlags, filter 
 		}{"rewritten", m.ID.String(), id, paths})
 	}
 	return made != nil, nil
+}
+
+// printMade says which snapshot was made, and returns its id, or what it means that there is none.
+func (a *app) printMade(f *rewriteFlags, made *snapshot.Manifest, none string) (id string) {
+	if made != nil && !f.dryRun {
+		id = made.ID.String()
+	}
+	switch {
+	case a.out.json:
+	case made == nil:
+		a.out.infof("  %s\n", none)
+	case !f.dryRun:
+		a.out.infof("  is now %s\n", made.ShortID())
+	}
+	return id
 }
 
 func (a *app) printRewritten(f *rewriteFlags, made, of int) {

@@ -1,11 +1,6 @@
 package main
 
-import (
-	"context"
-
-	"github.com/holdfast-backup/holdfast/repo"
-	"github.com/holdfast-backup/holdfast/snapshot"
-)
+import "context"
 
 // unforget takes back that snapshots were forgotten.
 func (a *app) unforget(ctx context.Context, f *forgetFlags, args []string) (err error) {
@@ -14,23 +9,11 @@ func (a *app) unforget(ctx context.Context, f *forgetFlags, args []string) (err 
 		return err
 	}
 	defer r.close(&err)
-	filter, err := f.filter.filter()
+	list, err := f.filter.named(ctx, r, args, true)
 	if err != nil {
 		return err
 	}
-	filter.Forgotten = true
-	list, ids, seen := []*snapshot.Manifest{}, []repo.ID{}, map[repo.ID]bool{}
-	for _, name := range args {
-		m, err := snapshot.Find(ctx, r.Repository, name, filter)
-		if err != nil {
-			return err
-		}
-		if !seen[m.ID] {
-			list, ids = append(list, m), append(ids, m.ID)
-		}
-		seen[m.ID] = true
-	}
-	if err := r.Unforget(ctx, ids, f.reason); err != nil {
+	if err := r.Unforget(ctx, idsOf(list), f.reason); err != nil {
 		return err
 	}
 	if a.out.json {

@@ -36,6 +36,12 @@ func (s *State) collectorSteps(r *Rules, cast *Cast, c int, add func(string, Sta
 	if cast.NoSweep && me.phase >= collectorSweeps {
 		return
 	}
+	if cast.SweepOnly && me.phase == collectorOpen {
+		t := *s
+		t.collectors[c].phase = collectorSweeps
+		add("has nothing to condemn", t)
+		return
+	}
 	switch me.phase {
 	case collectorIdle:
 		if me.runs < collectorRuns {

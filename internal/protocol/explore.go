@@ -11,6 +11,8 @@ type Cast struct {
 	Again               bool // writers may open a second session
 	Reader              bool
 	NoSweep             bool // objects stay, and no collector dies
+	SweepOnly           bool // collectors only delete objects
+	Leftover            bool // only a snapshot that needs a pack of its own is there at first, beside a pack that a DELETE let go
 	Forgets, Unforgets  uint8
 	Single              bool // only the snapshot that needs all is there at first
 }
@@ -36,6 +38,10 @@ func Explore(r Rules, c Cast, limit int) Result {
 	first.forgets, first.unforgets = c.Forgets, c.Unforgets
 	if c.Single {
 		first.snapshots[1] = snapshot{}
+	}
+	if c.Leftover {
+		first.snapshots[0] = snapshot{}
+		first.packs[0].chunks, first.packs[1].chunks, first.packs[1].status = leafA, leafB, gone
 	}
 	first = first.normal()
 	states, from := []State{first}, []visited{{parent: -1}}
