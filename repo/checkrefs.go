@@ -25,7 +25,9 @@ func (c *checker) references(ctx context.Context) error {
 			return err
 		}
 	}
-	w := &refWalk{checker: c, seen: ix.set.NewMarks()}
+	w := &refWalk{repo: c.repo, seen: ix.set.NewMarks(), locations: c.repo.locations, fault: func(s *Snapshot, _ *reftree.Target, err error) error {
+		return c.fault(fmt.Errorf("snapshot %s: %w", s.ID.String()[:8], err))
+	}}
 	defer w.seen.Close()
 	for i := range list {
 		if err := w.walk(ctx, &list[i]); err != nil {
@@ -38,8 +40,10 @@ func (c *checker) references(ctx context.Context) error {
 
 // refWalk walks trees, each node once.
 type refWalk struct {
-	checker *checker
-	seen    *index.Marks // of nodes
+	repo      *Repository
+	seen      *index.Marks // of nodes
+	locations func(context.Context, Class, ID) ([]Location, error)
+	fault     func(*Snapshot, *reftree.Target, error) error
 }
 
 func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
@@ -55,7 +59,7 @@ func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
 		}
 		more, err := w.visit(ctx, &t)
 		if err != nil {
-			if err := w.checker.fault(fmt.Errorf("snapshot %s: %w", s.ID.String()[:8], err)); err != nil {
+			if err := w.fault(s, &t, err); err != nil {
 				return err
 			}
 		}
@@ -66,7 +70,7 @@ func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
 
 // visit looks a chunk up and, if it is a node, returns what it refers to.
 func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Target, error) {
-	list, err := w.checker.repo.locations(ctx, t.Class, t.ID)
+	list, err := w.locations(ctx, t.Class, t.ID)
 	if err != nil && !isType[*CorruptError](err) { // lost index files were reported before
 		return nil, err
 	}
@@ -76,7 +80,7 @@ func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Targe
 	if !t.Node() {
 		return nil, nil
 	}
-	node, err := w.checker.repo.Load(ctx, Map, t.ID, t.Length)
+	node, err := w.repo.Load(ctx, Map, t.ID, t.Length)
 	if err != nil {
 		return nil, err
 	}

@@ -223,7 +223,7 @@ func (c *collector) rescue(ctx context.Context, p *ledger.Condemned) (rescued ui
 			if !c.wants(ix.set, k) {
 				continue
 			}
-			usable, err := c.repo.usable(ctx, k)
+			usable, err := c.repo.usable(ctx, k.Name, k.Size)
 			if err != nil {
 				return 0, err
 			}

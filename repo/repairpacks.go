@@ -209,10 +209,10 @@ func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
 }
 
 // usable reports whether a pack is there and was not found damaged by a repair, which took it out of the index for good.
-func (r *Repository) usable(ctx context.Context, k *index.Pack) (bool, error) {
-	info, err := r.store.Stat(ctx, k.PackKey())
-	if err == nil && info.Size == int64(k.Size) {
-		if _, err = r.store.Stat(ctx, quarantinePrefix+k.PackKey()); errors.Is(err, fs.ErrNotExist) {
+func (r *Repository) usable(ctx context.Context, name index.Name, size uint32) (bool, error) {
+	info, err := r.store.Stat(ctx, name.PackKey())
+	if err == nil && info.Size == int64(size) {
+		if _, err = r.store.Stat(ctx, quarantinePrefix+name.PackKey()); errors.Is(err, fs.ErrNotExist) {
 			return true, nil
 		}
 	}

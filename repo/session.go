@@ -45,7 +45,8 @@ type Session struct {
 	opened      uint64
 	compression pack.Level
 	dryRun      bool
-	collects    bool // it moves what others stored
+	collects    bool                 // it moves what others stored
+	wanted      func(Class, ID) bool // what it stores; nil: everything that is new
 	lock        io.Closer
 	progress    progress
 

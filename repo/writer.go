@@ -74,6 +74,9 @@ func (w *Writer) Save(ctx context.Context, chunk []byte) (id ID, known bool, err
 		return ID{}, false, w.session.failure(ErrSessionEnded)
 	}
 	id = w.hasher.Sum(chunk)
+	if wanted := w.session.wanted; wanted != nil && !wanted(w.sealer.Class, id) {
+		return id, true, nil
+	}
 	if w.session.known(id) || !w.session.claims.claim(id) {
 		return id, true, nil
 	}

@@ -128,6 +128,13 @@ func (b *backup) run(ctx context.Context, root *place) error {
 
 // prepare finds the parent, makes the chunkers and starts the workers.
 func (b *backup) prepare(ctx context.Context) error {
+	if err := b.findParent(ctx); err != nil {
+		return err
+	}
+	return b.startWorkers(ctx)
+}
+
+func (b *backup) startWorkers(ctx context.Context) (err error) {
 	for _, k := range []chunk.Kind{chunk.Aligned, chunk.Gear, chunk.Rabin, chunk.Fixed} {
 		c, err := b.repo.NewChunker(k)
 		if k == chunk.Aligned && errors.Is(err, chunk.ErrMean) {
@@ -138,10 +145,6 @@ func (b *backup) prepare(ctx context.Context) error {
 		}
 		b.chunkers[k] = c
 	}
-	if err := b.findParent(ctx); err != nil {
-		return err
-	}
-	var err error
 	b.pool, err = newPool(ctx, b.session, b.opts.Workers, &b.counters)
 	return err
 }

@@ -22,6 +22,7 @@ type checkFlags struct {
 	subset   string
 	repair   bool
 	apply    bool
+	from     healFlags
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -39,7 +40,8 @@ with --read-data-subset a part of them:
   10G    about that much, other objects each time
 
 With --repair it also says what 'holdfast repair index' and 'holdfast repair packs' would do
-about what it found, and with --apply it does it.
+about what it found, and with --apply it does it; --source and --source-repo say where to
+look for what is lost.
 
 Each fault is one line on standard error; if there are any, the exit code is 1. Entries of
 the ledger that are void, because of who signed them or what came before, are told as
@@ -47,7 +49,8 @@ notes. With --no-key everything is verified that is not sealed.`,
 		Example: `  holdfast check
   holdfast check --read-data
   holdfast check --read-data-subset 5%
-  holdfast check --read-data --repair --apply`,
+  holdfast check --read-data --repair --apply
+  holdfast check --repair --apply --source-repo /mnt/copy/repo`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), &f) },
 	}
@@ -55,6 +58,7 @@ notes. With --no-key everything is verified that is not sealed.`,
 	cmd.Flags().BoolVar(&f.readData, "read-data", false, "read and verify every byte")
 	cmd.Flags().BoolVar(&f.repair, "repair", false, "say how the damage can be repaired")
 	cmd.Flags().BoolVar(&f.apply, "apply", false, "with --repair: repair it")
+	f.from.register(cmd.Flags())
 	cmd.Flags().StringVar(&f.subset, "read-data-subset", "", "read and verify a `part`: n/t, a percentage or a size")
 	return cmd
 }
@@ -92,8 +96,8 @@ func parseSubset(s string) (*subset, error) {
 
 func (f *checkFlags) parse() (*subset, error) {
 	switch {
-	case f.apply && !f.repair:
-		return nil, usagef("--apply belongs to --repair")
+	case (f.apply || !f.from.empty()) && !f.repair:
+		return nil, usagef("--apply, --source and --source-repo belong to --repair")
 	case f.readData && f.subset != "":
 		return nil, usagef("--read-data and --read-data-subset exclude each other")
 	case f.readData:
@@ -133,6 +137,11 @@ func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
 		return err
 	}
 	defer r.close(&err)
+	healers, err := f.from.open(ctx, a, r)
+	defer healers.close(&err)
+	if err != nil {
+		return err
+	}
 	o := &repo.CheckOptions{}
 	if o.ReadData, err = part.resolve(ctx, r.store); err != nil {
 		return err
@@ -156,7 +165,7 @@ func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
 		return err
 	}
 	if f.repair {
-		if err := a.repairFound(ctx, r, report.Errors, f.apply); err != nil {
+		if err := a.repairFound(ctx, r, report.Errors, healers, f.apply); err != nil {
 			return err
 		}
 	}

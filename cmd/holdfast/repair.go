@@ -49,24 +49,50 @@ themselves say of their contents. It takes the key of an admin or a collector.`,
 
 func (a *app) repairPacksCommand() *cobra.Command {
 	var dryRun bool
+	var from healFlags
 	cmd := &cobra.Command{
 		Use:   "packs [flags] [PACK...]",
 		Short: "Save what can be read of damaged packs",
 		Long: `Read every pack, or those named as 'holdfast check' names them, and store again what can
 be read of the damaged ones. Their bytes are kept under quarantine/ in the repository. What
 is lost counts as absent from then on: the next backup of the same data stores it again, and
-all snapshots that need it are whole then.
+all snapshots that need it are whole then. So does --source, from what was backed up, as far
+as it is still the same, without making a snapshot; and --source-repo, from a copy of the
+repository, also an older one.
 
 It takes the key of an admin.`,
 		Example: `  holdfast repair packs --dry-run
-  holdfast repair packs packs/1f0a.../9c3d...`,
+  holdfast repair packs packs/1f0a.../9c3d...
+  holdfast repair packs --source /var/lib/vm/disk.img --source-repo /mnt/copy/repo`,
 		Args: between(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runRepair(cmd.Context(), dryRun, args, (*repo.Repository).RepairPacks, a.printPackRepair)
+			return a.runRepairPacks(cmd.Context(), dryRun, args, &from)
 		},
 	}
 	cmd.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "change nothing, and say what would be done")
+	from.register(cmd.Flags())
 	return cmd
+}
+
+func (a *app) runRepairPacks(ctx context.Context, dryRun bool, packs []string, from *healFlags) (err error) {
+	if from.empty() {
+		return a.runRepair(ctx, dryRun, packs, (*repo.Repository).RepairPacks, a.printPackRepair)
+	}
+	r, err := a.openRepo(ctx, unlessDry(dryRun))
+	if err != nil {
+		return err
+	}
+	defer r.close(&err)
+	healers, err := from.open(ctx, a, r)
+	defer healers.close(&err)
+	if err != nil {
+		return err
+	}
+	err = a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
+	if err != nil {
+		return err
+	}
+	return a.heal(ctx, r, healers, dryRun, "summary")
 }
 
 type repairFunc func(*repo.Repository, context.Context, *repo.RepairOptions) (*repo.RepairReport, error)
@@ -109,7 +135,7 @@ func (a *app) repairWith(ctx context.Context, r *openRepo, o *repo.RepairOptions
 }
 
 // repairFound repairs what a check found, or says what would be done.
-func (a *app) repairFound(ctx context.Context, r *openRepo, faults []error, apply bool) error {
+func (a *app) repairFound(ctx context.Context, r *openRepo, faults []error, from *healers, apply bool) error {
 	var packs []string
 	files := 0
 	for _, err := range faults {
@@ -126,14 +152,20 @@ func (a *app) repairFound(ctx context.Context, r *openRepo, faults []error, appl
 			return err
 		}
 	}
-	switch {
-	case len(packs) == 0:
-		return nil
-	case files > 0 && !apply:
+	if files > 0 && !apply {
 		a.out.note("what can be saved of packs is known when the index is repaired")
 		return nil
 	}
-	return a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply, Packs: packs}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
+	if len(packs) > 0 {
+		err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply, Packs: packs}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
+		if err != nil {
+			return err
+		}
+	}
+	if len(from.from) == 0 {
+		return nil
+	}
+	return a.heal(ctx, r, from, !apply, "healed")
 }
 
 // repairJSON is the last line of `repair --json`.

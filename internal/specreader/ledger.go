@@ -121,7 +121,7 @@ func (e *entry) readBody(d *decoder) *body {
 		b.session, b.snapshots = readSession(d), readSnapshots(d)
 	case typeCondemn:
 		b.session, b.marked, b.retired, b.files = readSession(d), d.within(0, 1e12), readIndexFiles(d), readOwn(d, &b.session)
-		check(len(b.retired) > 0, "retires nothing")
+		check(len(b.retired)+len(b.files) > 0, "retires and adds nothing")
 	case typeDelete:
 		b.session, b.number, b.marked, b.files = readSession(d), d.within(0, 1e12), d.within(0, 1e12), readOwn(d, &b.session)
 	case typeKey:
@@ -381,7 +381,9 @@ func (l *ledger) collect(e *entry, b *body) {
 			check(slices.Contains(l.files, f), "index file %s is not live", f.hash)
 		}
 		l.files = slices.DeleteFunc(l.files, func(f indexFile) bool { return slices.Contains(b.retired, f) })
-		l.condemned[e.n] = b.retired
+		if len(b.retired) > 0 {
+			l.condemned[e.n] = b.retired
+		}
 	} else {
 		check(l.condemned[b.number] != nil && b.marked >= l.needed, "no such CONDEMN, or more may be needed")
 		for _, s := range l.sessions {

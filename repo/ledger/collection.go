@@ -14,7 +14,7 @@ type Condemn struct {
 	Session SessionID
 	// Marked is how many entries had been replayed when the snapshots were marked that decided what to keep.
 	Marked  uint64
-	Retired []IndexFile // at least one
+	Retired []IndexFile // if there are none, nothing is condemned, and no DELETE is needed
 	Added   []IndexFile // all in the session's own folder
 }
 
@@ -29,10 +29,10 @@ func (c *Condemn) appendClear(b []byte) []byte {
 func (c *Condemn) decodeClear(d *wire.Decoder) {
 	c.Session = decodeSession(d)
 	c.Marked = d.UvarintMax(numbers, "entries marked")
-	if c.Retired = decodeIndexFiles(d); len(c.Retired) == 0 {
-		d.Fail("no index file retired")
+	c.Retired = decodeIndexFiles(d)
+	if c.Added = decodeOwnFiles(d, c.Session); len(c.Retired)+len(c.Added) == 0 {
+		d.Fail("no index file retired or added")
 	}
-	c.Added = decodeOwnFiles(d, c.Session)
 }
 
 // Delete (DELETE) ends what a CONDEMN began: the packs that it condemned, but for those that an added file lists, may go.

@@ -120,9 +120,11 @@ func (s *State) condemn(e *Entry, c *Condemn) {
 		}
 	}
 	s.index = append(left, c.Added...)
-	p := &Condemned{N: e.N, Session: c.Session, Marked: c.Marked, Retired: c.Retired, Added: c.Added}
 	k := &s.collection
-	k.pending = append(slices.Clip(k.pending), p)
+	if len(c.Retired) > 0 {
+		p := &Condemned{N: e.N, Session: c.Session, Marked: c.Marked, Retired: c.Retired, Added: c.Added}
+		k.pending = append(slices.Clip(k.pending), p)
+	}
 	k.indexed, k.collected, k.needed = e.N+1, e.N+1, e.N+1
 }
 

@@ -28,6 +28,7 @@ func bodies(t testing.TB, ring *crypto.Keyring, pub crypto.PublicKeys) []Body {
 		&Commit{Session: sid(1), Snapshot: snap(1), IndexFiles: files(file(1, 1), file(2, 1), file(1, 2)), Facts: []byte("facts")},
 		&Close{Session: sid(1), Reason: "done"},
 		&Open{Session: sid(1), Purpose: Collecting},
+		&Condemn{Session: sid(1), Marked: 300, Added: files(file(1, 1))},
 		&Condemn{Session: sid(1), Marked: 300, Retired: files(file(2, 1)), Added: files(file(1, 1), file(1, 2))},
 		&Delete{Session: sid(1), Condemned: 2, Marked: 3, Added: files(file(1, 1))},
 		&Delete{Session: sid(1)},

@@ -130,7 +130,9 @@ func (m *model) files() (live []IndexFile, condemned map[uint64]*Condemn) {
 		case *Condemn:
 			live = slices.DeleteFunc(live, func(f IndexFile) bool { return slices.Contains(b.Retired, f) })
 			live = append(live, b.Added...)
-			condemned[e.n] = b
+			if len(b.Retired) > 0 {
+				condemned[e.n] = b
+			}
 		case *Delete:
 			live = append(live, b.Added...)
 			delete(condemned, b.Condemned)
@@ -430,10 +432,12 @@ func (g *generator) condemn() Body {
 			c.Retired = append(c.Retired, f)
 		}
 	}
-	if len(c.Retired) == 0 || g.IntN(10) == 0 {
+	if g.IntN(10) == 0 {
 		c.Retired = append(c.Retired, file(byte(1+g.IntN(60)), 250))
 	}
-	c.Added = g.added(c.Session)
+	if c.Added = g.added(c.Session); len(c.Retired)+len(c.Added) == 0 {
+		c.Added = append(c.Added, file(c.Session[0], 251))
+	}
 	return c
 }
 
