@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-backup/holdfast/chunk"
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
 // Config is what is chosen when a repository is made and stays.
@@ -17,6 +18,8 @@ type Config struct {
 	SegmentSize int
 	// PackSize is the size of full packs in bytes: 1 MiB to 1 GiB and at least twice SegmentSize. Zero means 32 MiB.
 	PackSize int
+	// Parity is how much Reed–Solomon parity packs carry, in percent, up to 50, by which some damage is made good without any key. Zero: none.
+	Parity int
 	// Suite seals everything. Zero means AES-256-GCM.
 	Suite crypto.Suite
 }
@@ -61,6 +64,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("segment size %d: must be from %d (four times the chunk size, at least 64 KiB) to %d", c.SegmentSize, max(minSegment, 4*c.ChunkMean), maxSegment)
 	case c.PackSize < max(minPack, 2*c.SegmentSize) || c.PackSize > maxPack:
 		return fmt.Errorf("pack size %d: must be from %d (twice the segment size, at least 1 MiB) to %d", c.PackSize, max(minPack, 2*c.SegmentSize), maxPack)
+	case c.Parity < 0 || c.Parity > pack.MaxParity:
+		return fmt.Errorf("parity %d: must be from 0 to %d percent", c.Parity, pack.MaxParity)
 	case !c.Suite.Valid():
 		return fmt.Errorf("cipher %d: not known", c.Suite)
 	}

@@ -16,7 +16,7 @@ import (
 func (r *Repository) packParams() (pack.Params, error) {
 	key, err := r.ring.MapKey(r.ring.Epoch())
 	return pack.Params{
-		Suite: r.config.Suite, Domain: r.ring.Domain(), Epoch: r.ring.Epoch(), MapKey: key, Size: uint32(r.config.PackSize),
+		Suite: r.config.Suite, Domain: r.ring.Domain(), Epoch: r.ring.Epoch(), MapKey: key, Size: uint32(r.config.PackSize), Parity: uint8(r.config.Parity),
 	}, err
 }
 

@@ -100,7 +100,7 @@ func writePrimitive(store backend.Store) (ledger.Primitive, error) {
 func newGenesis(ring *crypto.Keyring, public crypto.PublicKeys, cfg Config, primitive ledger.Primitive) ([]byte, error) {
 	g := &ledger.Genesis{
 		Domain: ring.Domain(), Admin: ring.Actor(), Keys: public, Suite: cfg.Suite, Primitive: primitive,
-		ChunkMean: uint32(cfg.ChunkMean), SegmentSize: uint32(cfg.SegmentSize), PackSize: uint32(cfg.PackSize),
+		ChunkMean: uint32(cfg.ChunkMean), SegmentSize: uint32(cfg.SegmentSize), PackSize: uint32(cfg.PackSize), Parity: uint8(cfg.Parity),
 	}
 	rand.Read(g.Repository[:])
 	return ledger.New(ring, g, 0, crypto.ID{}, time.Now().UnixNano())

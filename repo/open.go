@@ -95,7 +95,7 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 	g := state.Genesis()
 	r := &Repository{
 		store: store, ring: ring, genesis: g, hash: crypto.Hash(genesis), log: o.Logger,
-		config: Config{ChunkMean: int(g.ChunkMean), SegmentSize: int(g.SegmentSize), PackSize: int(g.PackSize), Suite: g.Suite},
+		config: Config{ChunkMean: int(g.ChunkMean), SegmentSize: int(g.SegmentSize), PackSize: int(g.PackSize), Parity: int(g.Parity), Suite: g.Suite},
 		cached: newSegmentCache(segmentCacheBytes),
 	}
 	if ring != nil {

@@ -32,6 +32,8 @@ type RepairReport struct {
 	// LostIndexFiles cannot be read; RebuiltPacks are listed again, from their own directories.
 	LostIndexFiles []string
 	RebuiltPacks   uint64
+	// RestoredPacks were damaged, and were made whole by their parity.
+	RestoredPacks []string
 	// DamagedPacks are missing, or have other bytes than were stored. Their bytes are kept under quarantine/.
 	DamagedPacks []string
 	// SavedChunks of damaged packs were stored again, LostChunks were not readable and are nowhere else: they are stored again by the next backup that meets

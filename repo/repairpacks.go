@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
-// RepairPacks stores again what can be read of packs that are damaged, puts their bytes into quarantine, and takes them out of the index, so that what is
+// RepairPacks makes packs that are damaged whole by their parity, as [Repository.RestorePacks] does. Of the others it stores again what can be read, puts their bytes into quarantine, and takes them out of the index, so that what is
 // lost counts as absent: the next backup that meets it stores it again, and every snapshot that refers to it is whole then. It takes an admin's
 // key, since chunks are verified one by one.
 //
@@ -129,8 +129,11 @@ func (p *repair) isDamaged(ctx context.Context, k *index.Pack) (bool, error) {
 		return true, nil
 	case err != nil:
 		return false, err
+	case len(b) == int(k.Size) && hashOf(b) == k.Hash:
+		return false, nil
 	}
-	return len(b) != int(k.Size) || hashOf(b) != k.Hash, nil
+	restored, err := p.restore(ctx, k, b)
+	return !restored, err
 }
 
 // readPack reads what there is under a pack's name, right or wrong, up to somewhat more than there should be.

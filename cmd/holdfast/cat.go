@@ -109,6 +109,7 @@ type configJSON struct {
 	ChunkSize   int    `json:"chunk_size"`
 	SegmentSize int    `json:"segment_size"`
 	PackSize    int    `json:"pack_size"`
+	Parity      int    `json:"parity_percent"`
 	Cipher      string `json:"cipher"`
 	Role        string `json:"role"`
 }
@@ -118,7 +119,7 @@ func newConfigJSON(r *repo.Repository) configJSON {
 	if r.Role().Valid() {
 		role = r.Role().String()
 	}
-	return configJSON{r.ID(), jsonName(r.Location()), c.ChunkMean, c.SegmentSize, c.PackSize, c.Suite.String(), role}
+	return configJSON{r.ID(), jsonName(r.Location()), c.ChunkMean, c.SegmentSize, c.PackSize, c.Parity, c.Suite.String(), role}
 }
 
 // chunkJSON names a chunk.

@@ -122,7 +122,7 @@ func genesisJSON(g *ledger.Genesis) fields {
 	}
 	return fields{
 		"repository": hex.EncodeToString(g.Repository[:]), "domain": hex.EncodeToString(g.Domain[:]), "admin": g.Admin.ID().String(), "epoch": g.Keys.Epoch,
-		"cipher": g.Suite.String(), "chunk_size": g.ChunkMean, "segment_size": g.SegmentSize, "pack_size": g.PackSize,
+		"cipher": g.Suite.String(), "chunk_size": g.ChunkMean, "segment_size": g.SegmentSize, "pack_size": g.PackSize, "parity_percent": g.Parity,
 		"primitive": primitive, "features": featuresJSON(&g.Features),
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,7 @@ import (
 // initFlags say how a new repository is made.
 type initFlags struct {
 	chunkSize, segmentSize, packSize string
-	cipher                           string
+	cipher, parity                   string
 	newKeyFile                       string
 	label                            string
 }
@@ -32,10 +34,11 @@ func (a *app) initCommand() *cobra.Command {
 		Long: `Make a new, empty repository. Its first key is an administrator's: a password
 (asked for, or from --password-file), a key file (--key-file), or a key file made
 now (--new-key-file). Whoever loses it, and has added no other key, has lost the
-backups. Sizes and cipher stay for the life of the repository.`,
+backups. Sizes, parity and cipher stay for the life of the repository.`,
 		Example: `  holdfast init -r /srv/backups
   holdfast init -r /srv/backups -p /root/backup-password
-  holdfast init -r /srv/backups --new-key-file /root/holdfast.key --chunk-size 128KiB`,
+  holdfast init -r /srv/backups --new-key-file /root/holdfast.key --chunk-size 128KiB
+  holdfast init -r /mnt/usb/backups --parity 10%`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runInit(cmd.Context(), &f) },
 	}
@@ -43,6 +46,7 @@ backups. Sizes and cipher stay for the life of the repository.`,
 	s.StringVar(&f.chunkSize, "chunk-size", "", "mean `size` of chunks: a power of two from 4KiB to 256KiB (default 64KiB)")
 	s.StringVar(&f.segmentSize, "segment-size", "", "`size` of what is compressed together: 64KiB to 16MiB (default 1MiB)")
 	s.StringVar(&f.packSize, "pack-size", "", "`size` of stored objects: 1MiB to 1GiB (default 32MiB)")
+	s.StringVar(&f.parity, "parity", "0", "`percent` of parity in stored objects, up to 50, by which 'holdfast repair packs' makes good damaged blocks")
 	s.StringVar(&f.cipher, "cipher", "aes-256-gcm", "`cipher`: aes-256-gcm or xchacha20-poly1305")
 	s.StringVar(&f.newKeyFile, "new-key-file", "", "make a key `file` (it must not exist) to open the repository with")
 	s.StringVar(&f.label, "label", "", "`name` of the first key, for people")
@@ -59,6 +63,9 @@ func (f *initFlags) config() (c repo.Config, err error) {
 		if *s.dst, err = parseIntSize(s.flag, s.text); err != nil {
 			return c, err
 		}
+	}
+	if c.Parity, err = strconv.Atoi(strings.TrimSuffix(f.parity, "%")); err != nil {
+		return c, usagef("--parity %q: give a percentage such as 10%%", f.parity)
 	}
 	if c.Suite, err = crypto.ParseSuite(f.cipher); err != nil {
 		return c, usagef("--cipher: %w", err)

@@ -60,7 +60,8 @@ all snapshots that need it are whole then. So does --source, from what was backe
 as it is still the same, without making a snapshot; and --source-repo, from a copy of the
 repository, also an older one.
 
-It takes the key of an admin.`,
+Packs with parity (see 'holdfast init --parity') are made whole by it first, which takes no
+key at all (--no-key). The rest takes the key of an admin.`,
 		Example: `  holdfast repair packs --dry-run
   holdfast repair packs packs/1f0a.../9c3d...
   holdfast repair packs --source /var/lib/vm/disk.img --source-repo /mnt/copy/repo`,
@@ -71,13 +72,11 @@ It takes the key of an admin.`,
 	}
 	cmd.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "change nothing, and say what would be done")
 	from.register(cmd.Flags())
+	a.global.credential.registerNoKey(cmd.Flags())
 	return cmd
 }
 
 func (a *app) runRepairPacks(ctx context.Context, dryRun bool, packs []string, from *healFlags) (err error) {
-	if from.empty() {
-		return a.runRepair(ctx, dryRun, packs, (*repo.Repository).RepairPacks, a.printPackRepair)
-	}
 	r, err := a.openRepo(ctx, unlessDry(dryRun))
 	if err != nil {
 		return err
@@ -88,8 +87,15 @@ func (a *app) runRepairPacks(ctx context.Context, dryRun bool, packs []string, f
 	if err != nil {
 		return err
 	}
-	err = a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
-	if err != nil {
+	repair, show, kind := (*repo.Repository).RepairPacks, a.printPackRepair, "summary"
+	switch {
+	case !from.empty():
+		kind = "repair"
+	case !r.CanRead(repo.Data):
+		repair, show = (*repo.Repository).RestorePacks, a.printPackRestore
+	}
+	err = a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, repair, show, kind)
+	if err != nil || from.empty() {
 		return err
 	}
 	return a.heal(ctx, r, healers, dryRun, "summary")
@@ -174,6 +180,7 @@ type repairJSON struct {
 	DryRun     bool     `json:"dry_run"`
 	IndexFiles []string `json:"lost_index_files"`
 	Rebuilt    uint64   `json:"packs_listed_again"`
+	Restored   []string `json:"restored_packs"`
 	Packs      []string `json:"damaged_packs"`
 	Saved      uint64   `json:"chunks_saved"`
 	Lost       []string `json:"chunks_lost"`
@@ -183,7 +190,7 @@ type repairJSON struct {
 
 func newRepairJSON(kind string, r *repo.RepairReport, dryRun bool) *repairJSON {
 	return &repairJSON{
-		kind, dryRun, append([]string{}, r.LostIndexFiles...), r.RebuiltPacks, append([]string{}, r.DamagedPacks...), r.SavedChunks,
+		kind, dryRun, append([]string{}, r.LostIndexFiles...), r.RebuiltPacks, append([]string{}, r.RestoredPacks...), append([]string{}, r.DamagedPacks...), r.SavedChunks,
 		texts(r.LostChunks), len(r.Skipped), r.Pending,
 	}
 }
@@ -199,12 +206,22 @@ func (a *app) printIndexRepair(r *repo.RepairReport) {
 	a.out.infof("%s: %s listed again\n", count(int64(len(r.LostIndexFiles)), "lost index file"), count(int64(r.RebuiltPacks), "pack"))
 }
 
-func (a *app) printPackRepair(r *repo.RepairReport) {
+// printPackRestore says which packs were restored and which are damaged.
+func (a *app) printPackRestore(r *repo.RepairReport) {
+	for _, p := range r.RestoredPacks {
+		a.out.infof("%s was damaged, and is made whole by its parity\n", p)
+	}
 	for _, p := range r.DamagedPacks {
 		a.out.infof("%s is damaged\n", p)
 	}
-	if len(r.DamagedPacks) == 0 {
+	if len(r.DamagedPacks)+len(r.RestoredPacks) == 0 {
 		a.out.infof("no pack is damaged\n")
+	}
+}
+
+func (a *app) printPackRepair(r *repo.RepairReport) {
+	a.printPackRestore(r)
+	if len(r.DamagedPacks) == 0 {
 		return
 	}
 	a.out.infof("%s: %s saved, %s lost\n", count(int64(len(r.DamagedPacks)), "damaged pack"), count(int64(r.SavedChunks), "chunk"), count(int64(len(r.LostChunks)), "chunk"))

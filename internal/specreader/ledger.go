@@ -49,6 +49,7 @@ type genesis struct {
 	data, meta         []byte
 	suite              uint8
 	packSize           uint32
+	parity             uint8
 	features           [3][]string
 }
 
@@ -62,6 +63,9 @@ func readGenesis(d *decoder) *genesis {
 	check(pack >= 1<<20 && pack <= 1<<30 && pack >= 2*segment, "pack size %d", pack)
 	d.among(1, 2) // primitive
 	g.packSize, g.features = pack, readFeatures(d)
+	if len(d.b) > 0 {
+		g.parity = d.among(1, 50)
+	}
 	return g
 }
 

@@ -91,7 +91,11 @@ func (r *Repository) checkPack(b []byte, want *pack) {
 	d = &decoder{b: openBox(suite, mapKey, "locator", aad[:], locator)}
 	offset, length, bodyLength, count := uint64(d.u32()), uint64(d.u32()), uint64(d.u32()), int(d.u32())
 	check(offset+length+sections+96 == size && p.body+bodyLength <= offset, "its parts do not fit")
+	check(g.parity > 0 == (sections > 0), "%d bytes of parity", sections)
 	unpadded, full := size-(offset-p.body-bodyLength), uint64(g.packSize)
+	if g.parity > 0 {
+		unpadded = size // the parity, too, grows with the padding
+	}
 	check(size == full || size == min(full, max(minPack, padme(unpadded))), "%d bytes padded to %d", unpadded, size)
 	p.segments = whole(openBox(suite, mapKey, "directory", aad[:], b[offset:][:length]), func(d *decoder) []*segment {
 		check(d.id() == hash(b[:offset]), "another hash of what is before the directory")

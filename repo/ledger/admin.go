@@ -19,6 +19,9 @@ const (
 
 const publicKeySize = 1216
 
+// maxParity is the most parity that packs can have, in percent.
+const maxParity = 50
+
 // Genesis (GENESIS) is entry 0: the repository's identity, first admin, first epoch and fixed parameters.
 type Genesis struct {
 	unsealed
@@ -34,6 +37,7 @@ type Genesis struct {
 
 	Primitive Primitive
 	Features  FeatureSets
+	Parity    uint8 // of packs, in percent, up to 50; 0: none
 }
 
 // Type returns TypeGenesis.
@@ -53,7 +57,10 @@ func (g *Genesis) appendClear(b []byte) []byte {
 	b = wire.AppendU32(b, g.SegmentSize)
 	b = wire.AppendU32(b, g.PackSize)
 	b = append(b, byte(g.Primitive))
-	return g.Features.append(b)
+	if b = g.Features.append(b); g.Parity > 0 {
+		b = append(b, g.Parity)
+	}
+	return b
 }
 
 func (g *Genesis) decodeClear(d *wire.Decoder) {
@@ -69,6 +76,11 @@ func (g *Genesis) decodeClear(d *wire.Decoder) {
 	g.PackSize = d.U32()
 	g.Primitive = Primitive(d.U8())
 	g.Features.decode(d)
+	if d.Err() == nil && d.Len() > 0 {
+		if g.Parity = d.U8(); g.Parity == 0 || g.Parity > maxParity {
+			d.Fail("parity of %d %%", g.Parity)
+		}
+	}
 	g.check(d)
 }
 

@@ -22,6 +22,7 @@ func bodies(t testing.TB, ring *crypto.Keyring, pub crypto.PublicKeys) []Body {
 	require.NoError(t, err)
 	return []Body{
 		newGenesis(ring, pub),
+		withParity(newGenesis(ring, pub), 10),
 		&Open{Session: sid(1)},
 		&Open{Session: sid(1), Adopts: []SessionID{sid(2), sid(3)}, Kind: "backup", Host: "h", Source: snap(4), Program: "p 1"},
 		&Commit{Session: sid(1), IndexFiles: files(file(1, 1))},
@@ -126,6 +127,7 @@ func TestNewRefuses(t *testing.T) {
 		"features empty name":      &Features{Add: FeatureSets{Collect: []string{""}}},
 		"features long name":       &Features{Add: FeatureSets{Collect: []string{long}}},
 		"progress folder":          &Progress{Session: sid(1), IndexFiles: files(file(2, 1))},
+		"genesis parity":           genesis(func(g *Genesis) { g.Parity = 51 }),
 		"genesis epoch":            genesis(func(g *Genesis) { g.Keys.Epoch = 2 }),
 		"genesis public keys":      genesis(func(g *Genesis) { g.Keys.Data = append(g.Keys.Data[:1215:1215], g.Keys.Meta...)[:1215] }),
 		"genesis shifted keys":     genesis(func(g *Genesis) { g.Keys.Data, g.Keys.Meta = g.Keys.Data[:1215], make([]byte, 1217) }),

@@ -27,6 +27,11 @@ func newGenesis(ring *crypto.Keyring, pub crypto.PublicKeys) *Genesis {
 	}
 }
 
+func withParity(g *Genesis, percent uint8) *Genesis {
+	g.Parity = percent
+	return g
+}
+
 func newChain(t testing.TB) *chain {
 	admin, pub, err := crypto.NewKeyring(crypto.AES256GCM)
 	require.NoError(t, err)

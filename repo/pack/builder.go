@@ -20,6 +20,7 @@ type Params struct {
 	Epoch  uint32      // of MapKey
 	MapKey *crypto.Key // K_map, which seals directories
 	Size   uint32      // of a full pack in bytes, 1 MiB to MaxSize
+	Parity uint8       // in percent of the content, up to MaxParity; 0: none
 }
 
 func (p *Params) check() error {
@@ -30,8 +31,20 @@ func (p *Params) check() error {
 		return errors.New("no key for the directory")
 	case p.Size < 1<<20 || p.Size > MaxSize:
 		return fmt.Errorf("pack size %d", p.Size)
+	case p.Parity > MaxParity:
+		return fmt.Errorf("parity of %d %%", p.Parity)
 	}
 	return nil
+}
+
+// sizes returns the size of a pack that has n bytes without padding and parity, and how many of it are before parity and trailer.
+func (p *Params) sizes(n int, final bool) (size, content int) {
+	for size = n; ; size++ {
+		size = paddedSize(size, p.Size, final)
+		if content = capacity(size, int(p.Parity)); content >= n-TrailerSize {
+			return size, content
+		}
+	}
 }
 
 // Builder collects sealed segments into the bytes of one pack at a time, held in memory. It has one owner.
@@ -44,6 +57,7 @@ type Builder struct {
 	buf      []byte
 	segments []Segment
 	entries  int // encoded length of segments
+	room     int // for all of a full pack but parity
 }
 
 // NewBuilder starts a pack of the given class with the given session keys in its key table; without any, AddKey comes first. Memory grows with the
@@ -66,7 +80,7 @@ func NewBuilder(p Params, class crypto.Class, keys ...crypto.KeyEntry) (*Builder
 	if len(keys) > 255 || table > maxKeyTable {
 		return nil, fmt.Errorf("building packs: %d session keys", len(keys))
 	}
-	b.first = slices.Clone(keys)
+	b.first, b.room = slices.Clone(keys), capacity(int(p.Size), int(p.Parity))+TrailerSize
 	b.Reset(nil)
 	return b, nil
 }
@@ -101,7 +115,7 @@ func (b *Builder) AddKey(e crypto.KeyEntry) (uint8, error) {
 		return 0, fmt.Errorf("adding a session key of kind %d to a pack of class %s", e.Kind, b.class)
 	}
 	size := len(e.Append(nil))
-	if len(b.keys) == 255 || int(b.header.KeyTable)+size > maxKeyTable || b.Len()+size > int(b.params.Size) {
+	if len(b.keys) == 255 || int(b.header.KeyTable)+size > maxKeyTable || b.Len()+size > b.room {
 		return 0, ErrFull
 	}
 	e.Wrapped = bytes.Clone(e.Wrapped)
@@ -114,7 +128,7 @@ func (b *Builder) AddKey(e crypto.KeyEntry) (uint8, error) {
 	return uint8(len(b.keys) - 1), nil
 }
 
-// Len returns the size in bytes that the pack would have now without padding.
+// Len returns the size in bytes that the pack would have now without padding and parity.
 func (b *Builder) Len() int { return b.lenWith(0, 0, 0) }
 
 // lenWith returns that size with more segments, whose bodies and entries have the given lengths.
@@ -128,7 +142,7 @@ func (b *Builder) Segments() int { return len(b.segments) }
 
 // Fits reports whether Add would take a segment of that Stored length and those chunks.
 func (b *Builder) Fits(s *Segment) bool {
-	return b.lenWith(1, int(s.Stored), s.EncodedLen()) <= int(b.params.Size)
+	return b.lenWith(1, int(s.Stored), s.EncodedLen()) <= b.room
 }
 
 // Add appends a sealed segment to the pack. It keeps a copy of both. ErrFull: it does not fit.
@@ -176,10 +190,10 @@ func (b *Builder) Finish(final bool) (name crypto.ID, pack []byte, dir *Director
 		return crypto.ID{}, nil, nil, errors.New("finishing a pack: it has no segments")
 	}
 	length := b.Len()
-	size := paddedSize(length, b.params.Size, final)
+	size, content := b.params.sizes(length, final)
 	body := uint32(len(b.buf)) - b.header.BodyOffset()
 	b.grow(size - len(b.buf))
-	b.pad(size - length)
+	b.pad(content + TrailerSize - length)
 	aad := crypto.Hash(b.buf[:b.header.BodyOffset()])
 	hash := crypto.NewHash()
 	hash.Write(b.buf)
@@ -189,8 +203,15 @@ func (b *Builder) Finish(final bool) (name crypto.ID, pack []byte, dir *Director
 	plain = AppendSegments(plain, b.segments)
 	b.buf = b.box(b.buf, directoryPurpose, plain, aad)
 	l := locator{directory: uint32(start), length: uint32(len(b.buf) - start), body: body, segments: uint32(len(b.segments))}
-	t := trailer{locator: b.box(nil, locatorPurpose, l.append(nil), aad)}
-	b.buf = t.append(b.buf)
+	t := trailer{locator: b.box(nil, locatorPurpose, l.append(nil), aad), sections: uint32(size - TrailerSize - content)}
+	end := t.append(nil)
+	if b.params.Parity > 0 {
+		layout := newParity(content, size, int(b.params.Parity))
+		if b.buf, err = layout.append(b.buf, end); err != nil {
+			return crypto.ID{}, nil, nil, fmt.Errorf("finishing a pack: %w", err)
+		}
+	}
+	b.buf = append(b.buf, end...)
 	hash.Write(b.buf[start:])
 
 	dir = &Directory{Header: b.header, Size: uint32(len(b.buf)), Keys: b.keys, BodyLength: body, Segments: b.segments}

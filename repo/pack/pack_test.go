@@ -17,6 +17,7 @@ func TestRoundTrip(t *testing.T) {
 		for _, suite := range []crypto.Suite{crypto.AES256GCM, crypto.XChaCha20Poly1305} {
 			for _, final := range []bool{false, true} {
 				w := newWorld(t, class, suite, 1+r.IntN(4))
+				w.params.Parity = [...]uint8{0, 0, 1, 10, MaxParity}[r.IntN(5)]
 				roundTrip(t, w, w.fill(t, 1+r.IntN(200), 1+r.IntN(64<<10)), final)
 			}
 		}
@@ -50,10 +51,15 @@ func roundTrip(t *testing.T, w *world, list []sealed, final bool) {
 	name, p, built, err := b.Finish(final)
 	require.NoError(t, err)
 	want := int(w.params.Size)
-	if final {
+	if final && w.params.Parity == 0 {
 		want = min(want, max(MinSize, int(Padme(uint64(length)))))
 	}
-	require.Len(t, p, want)
+	if final && w.params.Parity > 0 {
+		require.LessOrEqual(t, len(p), want)
+		want = min(want, max(MinSize, int(Padme(uint64(len(p))))))
+		require.LessOrEqual(t, len(p), max(MinSize, 2*length))
+	}
+	require.Equal(t, want, len(p))
 	require.Equal(t, crypto.Hash(p), name)
 	require.NoError(t, Verify(p, name))
 	require.NoError(t, VerifyReader(iotest.HalfReader(bytes.NewReader(p)), int64(len(p)), name))
