@@ -25,7 +25,7 @@ func (c *checker) references(ctx context.Context) error {
 			return err
 		}
 	}
-	w := &refWalk{repo: c.repo, seen: ix.set.NewMarks(), locations: c.repo.locations, fault: func(s *Snapshot, _ *reftree.Target, err error) error {
+	w := &refWalk{repo: c.repo, seen: ix.set.NewMarks(), locations: c.repo.locations, fault: func(s *Snapshot, _ reftree.Target, err error) error {
 		return c.fault(fmt.Errorf("snapshot %s: %w", s.ID.String()[:8], err))
 	}}
 	defer w.seen.Close()
@@ -43,7 +43,7 @@ type refWalk struct {
 	repo      *Repository
 	seen      *index.Marks // of nodes
 	locations func(context.Context, Class, ID) ([]Location, error)
-	fault     func(*Snapshot, *reftree.Target, error) error
+	fault     func(*Snapshot, reftree.Target, error) error
 }
 
 func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
@@ -59,7 +59,7 @@ func (w *refWalk) walk(ctx context.Context, s *Snapshot) error {
 		}
 		more, err := w.visit(ctx, &t)
 		if err != nil {
-			if err := w.fault(s, &t, err); err != nil {
+			if err := w.fault(s, t, err); err != nil {
 				return err
 			}
 		}

@@ -102,7 +102,7 @@ func (h *healing) lost(ctx context.Context) (lost []LostChunk, err error) {
 		return nil, err
 	}
 	known := map[ID]bool{}
-	w := &refWalk{repo: h.repo, seen: ix.set.NewMarks(), locations: h.locations, fault: func(s *Snapshot, t *reftree.Target, err error) error {
+	w := &refWalk{repo: h.repo, seen: ix.set.NewMarks(), locations: h.locations, fault: func(s *Snapshot, t reftree.Target, err error) error {
 		switch {
 		case isType[*CorruptError](err):
 			return nil // in a damaged pack
