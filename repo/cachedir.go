@@ -25,8 +25,7 @@ func openCache(root string, repository [16]byte, place string, ring *crypto.Keyr
 	if root == "" || ring == nil {
 		return &cacheDir{}, nil
 	}
-	where := crypto.Hash([]byte(place))
-	path := filepath.Join(root, hex.EncodeToString(repository[:])+"-"+hex.EncodeToString(where[:4]))
+	path := filepath.Join(root, cacheName(repository, place))
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("making the cache folder: %w", err)
 	}
@@ -37,6 +36,12 @@ func openCache(root string, repository [16]byte, place string, ring *crypto.Keyr
 		}
 	}
 	return &cacheDir{path: path, ring: ring}, nil
+}
+
+// cacheName is the name of the folder of a repository at one place.
+func cacheName(repository [16]byte, place string) string {
+	where := crypto.Hash([]byte(place))
+	return hex.EncodeToString(repository[:]) + "-" + hex.EncodeToString(where[:4])
 }
 
 func (c *cacheDir) on() bool { return c.path != "" }

@@ -124,20 +124,29 @@ func (c *chain) apply(n uint64, e readEntry) error {
 
 // probeGap fails if an entry beyond the missing entry n exists: then n was lost, and n is not the head.
 func (c *chain) probeGap(ctx context.Context, n uint64) error {
+	beyond, err := c.beyond(ctx, n)
+	if beyond == 0 || err != nil {
+		return err
+	}
+	// Somebody may have appended both since n was looked for.
+	if _, err := c.store.Stat(ctx, ledger.EntryKey(n)); err == nil {
+		return c.fetch(ctx)
+	}
+	return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: fmt.Errorf("missing, but entry %d is there; 'holdfast repair ledger' looks for it", beyond)}
+}
+
+// beyond returns the number of an entry after the missing entry n; 0 if there is none.
+func (c *chain) beyond(ctx context.Context, n uint64) (uint64, error) {
 	for _, d := range gapProbes {
 		_, err := c.store.Stat(ctx, ledger.EntryKey(n+d))
 		if err == nil {
-			// Somebody may have appended both since n was looked for.
-			if _, err := c.store.Stat(ctx, ledger.EntryKey(n)); err == nil {
-				return c.fetch(ctx)
-			}
-			return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: fmt.Errorf("missing, but entry %d is there", n+d)}
+			return n + d, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // append adds the entry whose body decide gives, having been shown the state up to the very entry before it. It returns

@@ -28,6 +28,8 @@ var (
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrSessionEnded is returned when a session was closed or revoked by somebody else, or has failed.
 	ErrSessionEnded = errors.New("the session has ended")
+	// ErrLedgerLost is wrapped when an entry of the ledger is lost, and is in no cache or copy that could prove to have it.
+	ErrLedgerLost = errors.New("it was found nowhere else")
 	// ErrRolledBack is returned when the ledger is older than, or differs from, what this client has seen before.
 	ErrRolledBack = errors.New("the repository is older than when it was last seen here")
 	// ErrNotAllowed is returned when the opened key slot's role may not do what was asked.

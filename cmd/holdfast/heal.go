@@ -42,7 +42,7 @@ func (h *healers) close(err *error) {
 func (f *healFlags) open(ctx context.Context, a *app, r *openRepo) (*healers, error) {
 	h := &healers{}
 	for _, path := range f.repos {
-		copied, err := a.openCopy(ctx, path)
+		copied, err := a.unlockCopy(ctx, path)
 		if err != nil {
 			return h, err
 		}
@@ -93,12 +93,18 @@ func (a *app) healing() *snapshot.BackupOptions {
 	}
 }
 
-// openCopy opens a copy of the repository. It has no cache: that of the repository has seen a newer ledger, perhaps.
-func (a *app) openCopy(ctx context.Context, path string) (*openRepo, error) {
+// openCopy opens the store of a copy of the repository.
+func openCopy(path string) (*local.Store, error) {
 	store, err := local.Open(path, &local.Options{ReadOnly: true})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("--source-repo %s: %w", path, repo.ErrNoRepository)
 	}
+	return store, err
+}
+
+// unlockCopy opens a copy of the repository. It has no cache: that of the repository has seen a newer ledger, perhaps.
+func (a *app) unlockCopy(ctx context.Context, path string) (*openRepo, error) {
+	store, err := openCopy(path)
 	if err != nil {
 		return nil, err
 	}

@@ -17,16 +17,18 @@ func (a *app) repairCommand() *cobra.Command {
 		Use:   "repair",
 		Short: "Repair a damaged repository",
 		Long: `Repair what 'holdfast check' found. Nothing is lost by it: what is damaged is set aside,
-and what is right in it is stored again. Begin with the index; snapshots come last.`,
-		Example: `  holdfast repair index --dry-run
+and what is right in it is stored again. Begin with the ledger, if that cannot be read, then
+the index; snapshots come last.`,
+		Example: `  holdfast repair ledger --source-repo /mnt/copy/repo
+  holdfast repair index --dry-run
   holdfast repair packs
   holdfast repair snapshots --dry-run`,
 		Args: noVerb,
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("repair needs to know what: index, packs or snapshots")
+			return usagef("repair needs to know what: ledger, index, packs or snapshots")
 		},
 	}
-	cmd.AddCommand(a.repairIndexCommand(), a.repairPacksCommand(), a.repairSnapshotsCommand())
+	cmd.AddCommand(a.repairLedgerCommand(), a.repairIndexCommand(), a.repairPacksCommand(), a.repairSnapshotsCommand())
 	return cmd
 }
 

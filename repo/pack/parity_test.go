@@ -31,7 +31,7 @@ func withParity(t testing.TB, r *rand.Rand, n int, percent uint8) (crypto.ID, []
 // TestRestore damages packs in many ways that their parity makes good.
 func TestRestore(t *testing.T) {
 	r := newRand(t)
-	for range 40 {
+	for range 12 {
 		percent := uint8(1 + r.IntN(MaxParity))
 		name, p := withParity(t, r, 1+r.IntN(1<<20), percent)
 		l, sums, ok := decodeParity(p[bytes.Index(p, []byte(parityMagic)):], len(p))
