@@ -21,8 +21,11 @@ type committed struct {
 	dir   string // for its runs; empty: in temporary files
 	named func(*ledger.State) []ledger.IndexFile
 	turn  *semaphore.Weighted // held while the set is opened, brought up to date or closed
-	step  int64               // bytes of index files that are taken in next for one who looks for a chunk; whoever has the turn changes it
 	view  atomic.Pointer[committedView]
+
+	// Whoever has the turn changes these.
+	step  int64        // bytes of index files that are taken in next for one who looks for a chunk
+	given []*index.Set // given up, and perhaps in use
 }
 
 // committedView is the index as somebody left it who had the turn. The set may have more than the view says.
@@ -116,8 +119,23 @@ func (c *committed) once(ctx context.Context, old *committedView, enough func(*i
 	return v, true, err
 }
 
-// update takes in what is missing of the index files, or enough of it. The caller has the turn.
+// update takes in what is missing of the index files, or enough of it. A cache that cannot be written, since its disk is full perhaps, is done without. The
+// caller has the turn.
 func (c *committed) update(ctx context.Context, files []ledger.IndexFile, at int64, enough func(*index.Set) bool) (*committedView, error) {
+	v, err := c.fill(ctx, files, at, enough)
+	if !isType[*cacheError](err) || c.dir == "" || ctx.Err() != nil {
+		return v, err
+	}
+	c.repo.log.Warn("working without a cached index", "error", err)
+	c.dir = ""
+	if old := c.view.Swap(&committedView{at: -1}); old.set != nil {
+		c.given = append(c.given, old.set)
+	}
+	return c.fill(ctx, files, at, enough)
+}
+
+// fill is one attempt of update.
+func (c *committed) fill(ctx context.Context, files []ledger.IndexFile, at int64, enough func(*index.Set) bool) (*committedView, error) {
 	v := *c.view.Load()
 	if v.closed {
 		return nil, fmt.Errorf("opening the index: %w", fs.ErrClosed)
@@ -125,7 +143,7 @@ func (c *committed) update(ctx context.Context, files []ledger.IndexFile, at int
 	if v.set == nil {
 		set, err := c.repo.openIndex(c.dir)
 		if err != nil {
-			return nil, err
+			return nil, &cacheError{err}
 		}
 		v.set = set
 	}
@@ -137,7 +155,11 @@ func (c *committed) update(ctx context.Context, files []ledger.IndexFile, at int
 	}
 	missing, err := v.set.Sync(names, nil)
 	if err != nil {
-		return nil, fmt.Errorf("opening the index: %w", err)
+		err = &cacheError{fmt.Errorf("opening the index: %w", err)}
+		if c.view.Load().set == nil {
+			err = errors.Join(err, v.set.Close())
+		}
+		return nil, err
 	}
 	part := &committedView{set: v.set, at: -1}
 	c.view.Store(part) // what is there can be found, and what is not is waited for
@@ -182,8 +204,12 @@ func (c *committed) close() error {
 	_ = c.turn.Acquire(context.Background(), 1) // ends with the update that is running
 	defer c.turn.Release(1)
 	v := c.view.Swap(&committedView{at: -1, closed: true})
-	if v.set == nil {
-		return nil
+	var errs []error
+	for _, set := range c.given {
+		errs = append(errs, set.Close())
 	}
-	return v.set.Close()
+	if v.set != nil {
+		errs = append(errs, v.set.Close())
+	}
+	return errors.Join(errs...)
 }

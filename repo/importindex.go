@@ -18,6 +18,11 @@ const (
 	importBytes   = 32 << 20 // of files that were read and are not in the index yet; a larger file is read alone
 )
 
+// cacheError is an error of the local index, not of the store.
+type cacheError struct{ error }
+
+func (e *cacheError) Unwrap() error { return e.error }
+
 // readFile is an index file as read.
 type readFile struct {
 	ledger.IndexFile
@@ -35,7 +40,7 @@ func (r *Repository) importFiles(ctx context.Context, set *index.Set, files []le
 	size := int64(0)
 	flush := func() {
 		if ferr := set.AddFiles(ctx, batch); ferr != nil && err == nil {
-			err = fmt.Errorf("filling the index: %w", ferr)
+			err = &cacheError{fmt.Errorf("filling the index: %w", ferr)}
 		}
 		budget.Release(size)
 		batch, size = nil, 0

@@ -46,6 +46,9 @@ func TestScripts(t *testing.T) {
 				return os.Geteuid() == 0, nil
 			case "loop":
 				return loopDevices(), nil
+			case "fuse":
+				_, err := os.Stat("/dev/fuse")
+				return os.Geteuid() == 0 && err == nil, nil
 			case "tmpfs":
 				return os.Geteuid() == 0 && runtime.GOOS == "linux" && exec.Command("unshare", "--mount", "true").Run() == nil, nil
 			}
