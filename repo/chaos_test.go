@@ -26,11 +26,12 @@ var (
 	chaosSeed  = flag.Uint64("seed", 0, "the first seed of TestChaos; 0: by the clock")
 )
 
-// chaos is several clients of one store, whose calls fail before or after they are done, and who die. What each of them stored and was told to be committed
+// chaos is several clients of one store, whose calls fail before or after they are done, arrive twice or much later, and who die. What each of them stored and was told to be committed
 // must be there in the end.
 type chaos struct {
 	t    *testing.T
 	base *mem.Store
+	net  *network
 	key  repo.Credential
 	pool [][]byte
 
@@ -54,7 +55,7 @@ func (c *client) open(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if c.store, err = fault.New(c.base, &fault.Options{Seed: c.rng.Uint64()}); err != nil {
+	if c.store, err = fault.New(c.net, &fault.Options{Seed: c.rng.Uint64()}); err != nil {
 		return err
 	}
 	if c.repo, err = repo.Open(ctx, c.store, &repo.Options{Credential: c.key}); err != nil {
@@ -234,6 +235,7 @@ func runChaos(t *testing.T, seed uint64) {
 	r, err := repo.Init(t.Context(), c.base, &repo.InitOptions{Config: small, Sealer: c.key.(crypto.Sealer)})
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
+	c.net = &network{Store: c.base, rng: rand.New(rand.NewPCG(seed, 99))}
 	var wg sync.WaitGroup
 	play := func(name string, steps int, do func(*client) func(context.Context) error) {
 		h := &client{chaos: c, name: name, rng: rand.New(rand.NewPCG(seed, uint64(len(name))<<8|uint64(name[len(name)-1])))}
@@ -256,6 +258,7 @@ func runChaos(t *testing.T, seed uint64) {
 	}
 	play("reader 0", 30, func(h *client) func(context.Context) error { return h.read })
 	wg.Wait()
+	c.net.settle()
 	c.verify()
 	t.Logf("%v", c.counts)
 }
