@@ -21,6 +21,8 @@ import (
 type chain struct {
 	store backend.Store
 	cache *ledgerCache
+	// salvaged: entries are lost, so that nothing may be added.
+	salvaged bool
 
 	moving sync.Mutex // held while entries are fetched or appended
 	mu     sync.Mutex // held while state is looked at or changed, never over a call to the store
@@ -48,6 +50,9 @@ const maxAhead = 16
 
 // fetch reads up to the head. The caller holds moving.
 func (c *chain) fetch(ctx context.Context) error {
+	if c.salvaged {
+		return nil
+	}
 	for ahead := 1; ; ahead = min(2*ahead, maxAhead) {
 		n := c.head()
 		entries, err := c.readSome(ctx, n, ahead)
@@ -152,6 +157,9 @@ func (c *chain) beyond(ctx context.Context, n uint64) (uint64, error) {
 // append adds the entry whose body decide gives, having been shown the state up to the very entry before it. It returns
 // the new entry's size in bytes. decide may be called more than once; its error ends the attempt.
 func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) (int, error) {
+	if c.salvaged {
+		return 0, ErrSalvaged
+	}
 	c.moving.Lock()
 	defer c.moving.Unlock()
 	for {

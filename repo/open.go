@@ -77,7 +77,7 @@ func openWithSlot(ctx context.Context, store backend.Store, genesis []byte, o Op
 			return nil, err
 		}
 		r.slot.Store(&u.slot.ID)
-		if rejected = r.checkAdmitted(u.slot); rejected == nil {
+		if rejected = r.checkAdmitted(u.slot); rejected == nil || o.Salvage { // its admission may be among what is lost
 			return r, nil
 		}
 		if err := r.Close(); err != nil {
@@ -110,7 +110,12 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 	r.keys = newSessionKeys(ring, r.cache)
 	r.committed = newCommitted(r, r.cache.indexPath(), (*ledger.State).IndexFiles)
 	r.condemned = newCommitted(r, "", (*ledger.State).CondemnedFiles)
-	if r.chain, err = r.cache.openChain(ctx, store, state); err != nil {
+	if o.Salvage {
+		err = r.salvage(ctx, state)
+	} else {
+		r.chain, err = r.cache.openChain(ctx, store, state)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if u := unknown(r.featureSets().Read, features.read); len(u) > 0 {

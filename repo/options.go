@@ -13,6 +13,9 @@ type Options struct {
 	// CacheDir is a folder for what can always be made anew: the index in a searchable form, the ledger. It may be shared by
 	// many repositories and processes. Empty: nothing is kept on disk beyond the run, and a rolled-back repository is not noticed.
 	CacheDir string
+	// Salvage opens, for reading only and without a cache, what is left of a repository whose ledger has lost entries that [RestoreLedger] did not find. Snapshots and
+	// index files are then what the store has, so that some that were forgotten may be there again.
+	Salvage bool
 	// Logger hears about what is odd but no error. Nil: silence.
 	Logger *slog.Logger
 }
@@ -21,6 +24,9 @@ func (o *Options) withDefaults() Options {
 	var c Options
 	if o != nil {
 		c = *o
+	}
+	if c.Salvage {
+		c.CacheDir = ""
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

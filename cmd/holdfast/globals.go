@@ -25,6 +25,7 @@ type globalFlags struct {
 	credential credentialFlags
 	cacheDir   string
 	noCache    bool
+	salvage    bool
 	json       bool
 	quiet      bool
 	verbose    int
@@ -37,6 +38,7 @@ func (g *globalFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&g.credential.keyFile, "key-file", "", "open the repository with a key `file` instead of a password")
 	f.StringVar(&g.cacheDir, "cache-dir", "", "keep the cache in this `folder`")
 	f.BoolVar(&g.noCache, "no-cache", false, "keep no cache")
+	f.BoolVar(&g.salvage, "salvage", false, "read what is left when entries of the ledger are lost for good; nothing can be written")
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print results and errors only")
 	f.CountVarP(&g.verbose, "verbose", "v", "print more")
@@ -164,7 +166,7 @@ func (r *openRepo) close(err *error) {
 
 func (a *app) repoOptions(c crypto.Credential) (*repo.Options, error) {
 	cache, err := a.cacheFolder()
-	return &repo.Options{Credential: c, CacheDir: cache, Logger: slog.New(&noteHandler{out: a.out})}, err
+	return &repo.Options{Credential: c, CacheDir: cache, Salvage: a.global.salvage, Logger: slog.New(&noteHandler{out: a.out})}, err
 }
 
 // cacheFolder returns where the cache is; empty if there is none.
