@@ -67,25 +67,33 @@ type healing struct {
 
 // heal goes on as long as something is found, since nodes that are there again refer to more.
 func (h *healing) heal(ctx context.Context) error {
-	for {
-		h.repo.chain.view(func(st *ledger.State) { h.marked, _ = st.Head() })
-		lost, err := h.lost(ctx)
-		if err != nil {
-			return err
-		}
-		h.report.Lost = lost
-		if len(lost) == 0 || h.opts.DryRun || len(h.opts.From) == 0 {
-			return nil
-		}
-		found, err := h.search(ctx, lost)
-		if err != nil || found == 0 {
-			return err
-		}
-		h.report.Healed += found
-		if err := h.replace(ctx, nil); err != nil {
+	for more := true; more; {
+		var err error
+		if more, err = h.once(ctx); err != nil {
 			return err
 		}
 	}
+	if h.report.Healed > 0 {
+		h.finish(ctx)
+	}
+	return nil
+}
+
+// once looks for what is lost, and stores what is found of it.
+func (h *healing) once(ctx context.Context) (more bool, err error) {
+	h.repo.chain.view(func(st *ledger.State) { h.marked, _ = st.Head() })
+	if h.report.Lost, err = h.lost(ctx); err != nil {
+		return false, err
+	}
+	if len(h.report.Lost) == 0 || h.opts.DryRun || len(h.opts.From) == 0 {
+		return false, nil
+	}
+	found, err := h.search(ctx, h.report.Lost)
+	if err != nil || found == 0 {
+		return false, err
+	}
+	h.report.Healed += found
+	return true, h.condemn(ctx, nil, &round{})
 }
 
 // lost returns what live snapshots refer to and no pack has.

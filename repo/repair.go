@@ -42,7 +42,8 @@ type RepairReport struct {
 	LostChunks  []ID
 	// Skipped are packs of whose contents nothing can be told, and why. Their bytes are kept under quarantine/.
 	Skipped []error
-	// Pending: what was replaced is not deleted yet, because older sessions are open. The next collection does it.
+	// Pending: what was replaced is not deleted yet, because older sessions are open, or what snapshots need cannot be told before more is repaired. A later
+	// collection does it.
 	Pending bool
 }
 
@@ -188,17 +189,22 @@ func (p *repair) lostFiles(ctx context.Context) (lost []ledger.IndexFile, err er
 	return lost, nil
 }
 
-// replace condemns index files in favour of those of the session, and ends that as far as older sessions allow.
+// replace condemns index files in favour of those of the session, and ends that as far as it can.
 func (p *repair) replace(ctx context.Context, retired []ledger.IndexFile) error {
 	if err := p.condemn(ctx, retired, &round{}); err != nil {
 		return err
 	}
+	p.finish(ctx)
+	return nil
+}
+
+// finish ends what was replaced, as far as older sessions allow and snapshots can be read.
+func (p *repair) finish(ctx context.Context) {
 	if err := p.settle(ctx); err != nil {
-		p.repo.log.Warn("what was replaced is not deleted yet", "error", err)
+		p.repo.log.Info("what was replaced is not deleted yet", "error", err)
 	}
 	p.waiting()
 	p.repaired.Pending = p.report.Condemned > 0
-	return nil
 }
 
 // unnamedPacks yields the packs in the store that no readable index file lists and whose session did not leave them for garbage, with what their directories

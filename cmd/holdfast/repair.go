@@ -137,7 +137,7 @@ func (a *app) repairWith(ctx context.Context, r *openRepo, o *repo.RepairOptions
 	}
 	show(report)
 	if report.Pending {
-		a.out.note("what was replaced is deleted by a prune after the sessions have ended that are open now")
+		a.out.note("what was replaced is deleted by a later prune")
 	}
 	return nil
 }
@@ -228,6 +228,6 @@ func (a *app) printPackRepair(r *repo.RepairReport) {
 	}
 	a.out.infof("%s: %s saved, %s lost\n", count(int64(len(r.DamagedPacks)), "damaged pack"), count(int64(r.SavedChunks), "chunk"), count(int64(len(r.LostChunks)), "chunk"))
 	if len(r.LostChunks) > 0 {
-		a.out.infof("back up the same data again to heal what refers to them; 'holdfast check' tells which snapshots do\n")
+		a.out.infof("what a copy (--source-repo) or the source (--source) has of them heals what refers to them, and so does the next backup of the same data\n")
 	}
 }
