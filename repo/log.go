@@ -10,21 +10,43 @@ import (
 )
 
 // Log yields the entries of the ledger from number first on, or, with newest set, from the last one back to it, each read from the store and
-// verified. An error ends it. It keeps one entry in memory.
+// verified; several are read at the same time. An error ends it. It keeps 16 entries in memory.
 func (r *Repository) Log(ctx context.Context, first uint64, newest bool) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		head := r.chain.head()
-		for i := first; i < head; i++ {
-			n := i
-			if newest {
-				n = head - 1 - (i - first)
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		var ahead []<-chan readAhead
+		for i := first; i < head || len(ahead) > 0; {
+			for ; i < head && len(ahead) < maxAhead; i++ {
+				n := i
+				if newest {
+					n = head - 1 - (i - first)
+				}
+				ahead = append(ahead, r.entryAhead(ctx, n))
 			}
-			e, err := r.Entry(ctx, n)
-			if !yield(e, err) || err != nil {
+			next := <-ahead[0]
+			ahead = ahead[1:]
+			if !yield(next.entry, next.err) || next.err != nil {
 				return
 			}
 		}
 	}
+}
+
+type readAhead struct {
+	entry *Entry
+	err   error
+}
+
+// entryAhead reads an entry in the background.
+func (r *Repository) entryAhead(ctx context.Context, n uint64) <-chan readAhead {
+	c := make(chan readAhead, 1)
+	go func() {
+		e, err := r.Entry(ctx, n)
+		c <- readAhead{e, err}
+	}()
+	return c
 }
 
 // LedgerReport is what [Repository.VerifyLedger] found.
