@@ -39,6 +39,7 @@ What both share is not read, so that this is fast however large they are.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runDiff(cmd.Context(), &f, args) },
 	}
 	f.filter.register(cmd.Flags())
+	a.global.registerSalvage(cmd.Flags())
 	cmd.Flags().BoolVar(&f.metadata, "metadata", false, "show what differs in mode, owner, times or attributes only, too")
 	a.completeSnapshots(cmd)
 	return cmd

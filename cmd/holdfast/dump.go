@@ -38,6 +38,7 @@ unless --zero-fill is given: zeros take its place then, and the exit code is 1.`
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runDump(cmd.Context(), &f, args) },
 	}
 	f.filter.register(cmd.Flags())
+	a.global.registerSalvage(cmd.Flags())
 	cmd.Flags().StringVarP(&f.target, "target", "t", "", "write to this `file`, which must not exist, instead of standard output")
 	cmd.Flags().BoolVar(&f.zeroFill, "zero-fill", false, "write zeros where the contents are lost, and go on")
 	a.completeSnapshots(cmd)

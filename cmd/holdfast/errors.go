@@ -72,7 +72,7 @@ var kinds = []struct {
 	{is(repo.ErrNoRepository), exitNoRepository, "check -r, or make one with 'holdfast init'"},
 	{is(backend.ErrLocked), exitBusy, "wait for the other run to end, or try again"},
 	{is(repo.ErrVersion), exitFailed, "a newer holdfast wrote it, or it is damaged: try the newest version"},
-	{is(repo.ErrLedgerLost), exitFailed, "name a copy of the repository with --source-repo, or run it on a machine whose cache has seen more; --salvage reads what is left"},
+	{is(repo.ErrLedgerLost), exitFailed, "name a copy of the repository with --source-repo, or run it on a machine whose cache has seen more; restore, dump and ls read what is left with --salvage"},
 	{isCorrupt, exitFailed, "'holdfast check' tells how far the damage goes"},
 	{is(repo.ErrWrongCredential), exitWrongPassword, ""},
 	{is(repo.ErrNoSlot), exitWrongPassword, "'holdfast key list' with another credential tells which there are"},

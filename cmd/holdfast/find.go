@@ -35,6 +35,7 @@ is called passwd anywhere below /etc.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runFind(cmd.Context(), &f, args) },
 	}
 	s := cmd.Flags()
+	a.global.registerSalvage(s)
 	f.filter.register(s)
 	s.StringArrayVarP(&f.snapshots, "snapshot", "s", nil, "look in this `snapshot` (repeatable)")
 	s.BoolVarP(&f.ignoreCase, "ignore-case", "i", false, "ignore the case of letters")

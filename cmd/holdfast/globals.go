@@ -38,10 +38,14 @@ func (g *globalFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&g.credential.keyFile, "key-file", "", "open the repository with a key `file` instead of a password")
 	f.StringVar(&g.cacheDir, "cache-dir", "", "keep the cache in this `folder`")
 	f.BoolVar(&g.noCache, "no-cache", false, "keep no cache")
-	f.BoolVar(&g.salvage, "salvage", false, "read what is left when entries of the ledger are lost for good; nothing can be written")
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print results and errors only")
 	f.CountVarP(&g.verbose, "verbose", "v", "print more")
+}
+
+// registerSalvage adds the flag of verbs that read snapshots.
+func (g *globalFlags) registerSalvage(f *pflag.FlagSet) {
+	f.BoolVar(&g.salvage, "salvage", false, "read what is left when entries of the ledger are lost for good")
 }
 
 func (g *globalFlags) validate() error {

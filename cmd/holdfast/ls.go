@@ -37,6 +37,7 @@ array, each byte that is not part of UTF-8 is written \xNN.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runLs(cmd.Context(), &f, args) },
 	}
 	f.filter.register(cmd.Flags())
+	a.global.registerSalvage(cmd.Flags())
 	cmd.Flags().BoolVarP(&f.long, "long", "l", false, "print modes, owners, sizes and times, too")
 	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "print all that is below the folders given")
 	a.completeSnapshots(cmd)

@@ -51,6 +51,7 @@ the last that matches counts, and "!" takes a match back.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd.Context(), &f, args[0]) },
 	}
 	f.register(cmd.Flags())
+	a.global.registerSalvage(cmd.Flags())
 	a.completeSnapshots(cmd)
 	return cmd
 }

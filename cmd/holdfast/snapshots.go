@@ -37,6 +37,7 @@ With --forgotten it lists those that were forgotten and can be taken back with
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runSnapshots(cmd.Context(), &f, args) },
 	}
 	f.filter.register(cmd.Flags())
+	a.global.registerSalvage(cmd.Flags())
 	cmd.Flags().StringVarP(&f.groupBy, "group-by", "g", "", "group by `what` the snapshots have in common: host, paths, tags, separated by commas")
 	cmd.Flags().IntVar(&f.latest, "latest", 0, "only the newest `n` of each host and paths, or of each group")
 	cmd.Flags().BoolVar(&f.forgot, "forgotten", false, "list the forgotten snapshots that can be taken back")

@@ -31,6 +31,7 @@ Snapshots can be named or selected; what is stored is always that of all of them
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runStats(cmd.Context(), &f, args) },
 	}
 	f.filter.register(cmd.Flags())
+	a.global.registerSalvage(cmd.Flags())
 	a.completeSnapshots(cmd)
 	return cmd
 }
