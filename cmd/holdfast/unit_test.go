@@ -59,7 +59,7 @@ func TestVerbs(t *testing.T) {
 			takesValue[f.Name] = value
 		})
 	})
-	require.Equal(t, 33, n) // 23 verbs, 9 below key, repair and log, and the root
+	require.Equal(t, 34, n) // 23 verbs, 10 below key, repair and log, and the root
 }
 
 func TestVerbFirst(t *testing.T) {
