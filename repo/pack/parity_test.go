@@ -178,3 +178,23 @@ func BenchmarkParity(b *testing.B) {
 		}
 	}
 }
+
+// TestCapacity: whatever the size and the parity, there is a layout, it fits, and it is no less than was asked for.
+func TestCapacity(t *testing.T) {
+	r := newRand(t)
+	for percent := 1; percent <= MaxParity; percent++ {
+		sizes := []int{MinSize, MinSize + 1, 1 << 20, 32 << 20, MaxSize}
+		for range 20 {
+			sizes = append(sizes, MinSize+r.IntN(1<<(14+r.IntN(16))))
+		}
+		for _, size := range sizes {
+			content := capacity(size, percent)
+			l := newParity(content, size, percent)
+			require.True(t, l.fits(), "%d bytes, %d %%", size, percent)
+			require.GreaterOrEqual(t, 100*l.m, l.k*percent)
+			if size >= 1<<20 {
+				require.Greater(t, content*(100+percent+3), (size-1<<17)*100, "%d bytes, %d %%", size, percent)
+			}
+		}
+	}
+}
