@@ -166,6 +166,28 @@ func TestCollectWaits(t *testing.T) {
 	requireClean(t, r)
 }
 
+// TestCollectTrustsNoQuarantine rescues sound packs, whatever somebody stored where damaged ones are kept.
+func TestCollectTrustsNoQuarantine(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, store, key)
+	chunks := someChunks(1, 50, 40<<10)
+	id := save(t, r, chunks)
+	s, err := openRepo(t, store, key).Begin(t.Context(), &repo.SessionOptions{Kind: "test"})
+	require.NoError(t, err)
+	require.NoError(t, r.Forget(t.Context(), []repo.ID{id}, ""))
+	require.NotZero(t, collect(t, r, everything()).Condemned)
+	for _, k := range objects(t, store, "packs/") {
+		require.NoError(t, backend.PutBytes(t.Context(), store, "quarantine/"+k, []byte("anything"), nil))
+	}
+	root, err := saveAll(t.Context(), s, chunks)
+	require.NoError(t, err)
+	_, err = s.Commit(t.Context(), root, []byte("m"))
+	require.NoError(t, err)
+	require.NotZero(t, collect(t, r, everything()).Rescued)
+	require.Len(t, requireWhole(t, openRepo(t, store, key)), 1)
+	requireClean(t, r)
+}
+
 // TestCondemnedIsAbsent stores again what is condemned.
 func TestCondemnedIsAbsent(t *testing.T) {
 	store, key := mem.New(nil), keyFile(t)

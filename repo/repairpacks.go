@@ -136,12 +136,12 @@ func (p *repair) isDamaged(ctx context.Context, k *index.Pack) (bool, error) {
 	return !restored, err
 }
 
-// readPack reads what there is under a pack's name, right or wrong, up to somewhat more than there should be.
+// readPack reads what there is under a pack's name, right or wrong, up to one byte more than there should be.
 func (r *Repository) readPack(ctx context.Context, k *index.Pack) ([]byte, error) {
 	b, err := backend.ReadAll(ctx, r.store, k.PackKey(), int64(k.Size))
 	if isType[*backend.TooLargeError](err) {
-		b = make([]byte, k.Size)
-		return append(b, 0), backend.ReadFull(ctx, r.store, k.PackKey(), 0, b)
+		b = make([]byte, k.Size+1)
+		err = backend.ReadFull(ctx, r.store, k.PackKey(), 0, b)
 	}
 	return b, err
 }
@@ -211,18 +211,30 @@ func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
 	return nil
 }
 
-// usable reports whether a pack is there and was not found damaged by a repair, which took it out of the index for good.
+// usable reports whether a pack is there and sound. One of which a repair kept a damaged form is read: it may have been put back, and anybody may have stored what is
+// kept.
 func (r *Repository) usable(ctx context.Context, name index.Name, size uint32) (bool, error) {
 	info, err := r.store.Stat(ctx, name.PackKey())
-	if err == nil && info.Size == int64(size) {
-		if _, err = r.store.Stat(ctx, quarantinePrefix+name.PackKey()); errors.Is(err, fs.ErrNotExist) {
-			return true, nil
-		}
+	if err != nil || info.Size != int64(size) {
+		return false, ifExists(err)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	_, err = r.store.Stat(ctx, quarantinePrefix+name.PackKey())
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
 		return false, err
 	}
-	return false, nil
+	b, err := backend.ReadAll(ctx, r.store, name.PackKey(), int64(size))
+	return err == nil && hashOf(b) == name.Hash, ifExists(err)
+}
+
+// ifExists returns err unless it says that something is not there.
+func ifExists(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // segment stores again those chunks of a segment that are right and that no sound pack has.

@@ -97,6 +97,11 @@ func (r *ledgerRestorer) own(ctx context.Context, n uint64, b []byte) error {
 	if wrong == nil {
 		return r.putBack(ctx)
 	}
+	if len(r.found) > 0 && errors.Is(wrong, ledger.ErrPrevious) && r.state.CheckSignature(b) {
+		// It is what was found elsewhere that is wrong: this entry is sound, and others may have built on it.
+		err := fmt.Errorf("what was found does not lead to entry %d, which is sound: %w", n, ErrLedgerLost)
+		return &CorruptError{Key: ledger.EntryKey(r.found[0].n), Offset: -1, Err: err}
+	}
 	err := r.search(ctx, n, b)
 	if errors.Is(err, ErrLedgerLost) && !isType[*ledger.CorruptError](wrong) {
 		return wrong // a newer program wrote it
@@ -199,8 +204,8 @@ func (r *ledgerRestorer) putBack(ctx context.Context) error {
 	for i := range r.found {
 		e := &r.found[i]
 		key := ledger.EntryKey(e.n)
-		r.report.Restored = append(r.report.Restored, key)
 		if r.opts.DryRun {
+			r.report.Restored = append(r.report.Restored, key)
 			continue
 		}
 		if e.damaged != nil {
@@ -213,6 +218,7 @@ func (r *ledgerRestorer) putBack(ctx context.Context) error {
 		if err := backend.PutBytes(ctx, r.store.store, key, e.bytes, &backend.PutOptions{IfAbsent: e.damaged == nil}); err != nil {
 			return fmt.Errorf("writing %s: %w", key, err)
 		}
+		r.report.Restored = append(r.report.Restored, key)
 	}
 	r.found = nil
 	return nil

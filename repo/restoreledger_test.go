@@ -131,6 +131,32 @@ func TestRestoreLedgerRefuses(t *testing.T) {
 	require.ErrorIs(t, err, repo.ErrNoRepository)
 }
 
+// TestRestoreLedgerOverwritesNothing: sound entries stay, although a cache has seen others in their places before the store was rolled back.
+func TestRestoreLedgerOverwritesNothing(t *testing.T) {
+	base, key, cache := mem.New(nil), keyFile(t), t.TempDir()
+	r := initRepo(t, base, key)
+	save(t, r, someChunks(1, 5, 10<<10))
+	store := base.Crash()
+	common := len(objects(t, base, "log/"))
+	for i := range 3 {
+		save(t, r, someChunks(uint64(2+i), 5, 10<<10))
+	}
+	seen, err := repo.Open(t.Context(), base, &repo.Options{Credential: key, CacheDir: cache})
+	require.NoError(t, err)
+	require.NoError(t, seen.Close())
+	for i := range 2 {
+		save(t, openRepo(t, store, key), someChunks(uint64(7+i), 5, 10<<10))
+	}
+	lost := objects(t, store, "log/")[common]
+	require.NoError(t, store.Delete(t.Context(), lost))
+	before := store.Crash()
+	report, err := repo.RestoreLedger(t.Context(), store, &repo.RestoreLedgerOptions{CacheDir: cache})
+	require.ErrorIs(t, err, repo.ErrLedgerLost)
+	require.ErrorContains(t, err, "which is sound")
+	require.Empty(t, report.Restored)
+	requireSame(t, before, store, "")
+}
+
 // TestRestoreLedgerKeeps keeps what was damaged.
 func TestRestoreLedgerKeeps(t *testing.T) {
 	base, key := mem.New(nil), keyFile(t)

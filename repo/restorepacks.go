@@ -10,7 +10,8 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
-// RestorePacks makes packs that are damaged whole again by their parity, if the repository has any (see [Config]) and the damage is not too much. It needs no key, and
+// RestorePacks makes packs that are damaged whole again: by their parity, if the repository has any (see [Config]) and the damage is not too much, and those that only
+// something was added to. It needs no key, and
 // no session, since what it stores has the hash that names it. The damaged packs that are left are in the report. Of the options it takes
 // Packs, DryRun and Progress.
 //
@@ -32,7 +33,7 @@ func (r *Repository) RestorePacks(ctx context.Context, opts *RepairOptions) (*Re
 
 // restore makes a pack whole by its parity, if it can.
 func (p *repair) restore(ctx context.Context, k *index.Pack, damaged []byte) (bool, error) {
-	whole, err := pack.Restore(damaged, k.Size, k.Hash)
+	whole, err := wholePack(damaged, k)
 	if err != nil {
 		return false, nil // then it stays damaged
 	}
@@ -43,4 +44,12 @@ func (p *repair) restore(ctx context.Context, k *index.Pack, damaged []byte) (bo
 	}
 	p.repaired.RestoredPacks = append(p.repaired.RestoredPacks, k.PackKey())
 	return true, nil
+}
+
+// wholePack makes the pack of its damaged bytes.
+func wholePack(damaged []byte, k *index.Pack) ([]byte, error) {
+	if size := int(k.Size); len(damaged) > size && hashOf(damaged[:size]) == k.Hash {
+		return damaged[:size], nil
+	}
+	return pack.Restore(damaged, k.Size, k.Hash)
 }

@@ -87,3 +87,34 @@ func TestRestoreTooMuch(t *testing.T) {
 	save(t, openRepo(t, store, key), chunks)
 	require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
 }
+
+// TestRestoreLongerPacks: what was added to packs takes nothing from them, with or without other damage.
+func TestRestoreLongerPacks(t *testing.T) {
+	base, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, base, key)
+	save(t, r, someChunks(1, 90, 10<<10))
+	packs := objects(t, base, "packs/")
+	store := base.Crash()
+	for _, k := range packs {
+		change(t, store, k, func(b []byte) []byte { return append(b, "more"...) })
+	}
+	report, err := openRepo(t, store, key).RestorePacks(t.Context(), nil)
+	require.NoError(t, err)
+	require.ElementsMatch(t, packs, report.RestoredPacks)
+	requireSame(t, base, store, "")
+
+	damaged := largePacks(t, store)[0]
+	change(t, store, damaged, func(b []byte) []byte {
+		b[len(b)/3] ^= 1
+		return append(b, 'm', 'o', 'r', 'e')
+	})
+	report, err = openRepo(t, store, key).RepairPacks(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{damaged}, report.DamagedPacks)
+	require.NotZero(t, report.SavedChunks)
+	kept, err := backend.ReadAll(t.Context(), store, "quarantine/"+damaged, 1<<30)
+	require.NoError(t, err)
+	there, err := backend.ReadAll(t.Context(), store, damaged, 1<<30)
+	require.NoError(t, err)
+	require.Equal(t, there[:len(kept)], kept, "the bytes as they were found")
+}
