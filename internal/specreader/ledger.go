@@ -10,7 +10,7 @@ import (
 
 // The types of entries.
 const typeGenesis, typeOpen, typeCommit, typeClose, typeForget, typeCondemn, typeDelete, typeRevoke = 1, 2, 3, 4, 5, 6, 7, 8
-const typeHold, typeKey, typeTags, typeFeatures, typeUnforget, typeProtect, typeUnprotect, typeProgress = 9, 10, 12, 13, 14, 15, 16, 64
+const typeHold, typeKey, typeCheckpoint, typeTags, typeFeatures, typeUnforget, typeProtect, typeUnprotect, typeProgress = 9, 10, 11, 12, 13, 14, 15, 16, 64
 
 type entry struct {
 	kind, suite                       uint8
@@ -110,7 +110,7 @@ type body struct {
 }
 
 func (e *entry) readBody(d *decoder) *body {
-	b := &body{sealed: !slices.Contains([]uint8{typeFeatures, typeProgress, typeCondemn, typeDelete, typeHold}, e.kind)}
+	b := &body{sealed: !slices.Contains([]uint8{typeFeatures, typeProgress, typeCondemn, typeDelete, typeHold, typeCheckpoint}, e.kind)}
 	switch e.kind {
 	case typeOpen:
 		b.session, b.purpose, b.adopts = readSession(d), d.among(0, 1), distinct(list(d, 4096, (*decoder).name))
@@ -130,6 +130,9 @@ func (e *entry) readBody(d *decoder) *body {
 		b.session, b.number, b.marked, b.files = readSession(d), d.within(0, 1e12), d.within(0, 1e12), readOwn(d, &b.session)
 	case typeKey:
 		b.operation, b.role, b.actor, b.slot = d.among(1, 2), d.among(roleAdmin, roleCollector), d.id(), d.name()
+	case typeCheckpoint: // whether it is right or void makes no difference here
+		d.id()
+		d.within(1, 1<<28)
 	case typeTags:
 		b.snapshots = []ID{d.id()}
 	case typeFeatures:
@@ -282,7 +285,7 @@ var writers = map[uint8][]uint8{
 	typeOpen: {roleWriter, roleCollector, roleAdmin}, typeClose: {roleWriter, roleCollector, roleAdmin},
 	typeCommit: {roleWriter, roleAdmin}, typeTags: {roleWriter, roleAdmin},
 	typeForget: {roleCollector, roleAdmin}, typeRevoke: {roleCollector, roleAdmin}, typeUnforget: {roleCollector, roleAdmin},
-	typeProtect: {roleAdmin}, typeUnprotect: {roleAdmin},
+	typeProtect: {roleAdmin}, typeUnprotect: {roleAdmin}, typeCheckpoint: {roleCollector, roleAdmin},
 	typeCondemn: {roleCollector, roleAdmin}, typeDelete: {roleCollector, roleAdmin}, typeHold: {roleWriter, roleCollector, roleAdmin},
 }
 

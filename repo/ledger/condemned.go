@@ -134,9 +134,9 @@ func (s *State) delete(e *Entry, x *Delete) {
 	s.index = append(slices.Clip(s.index), x.Added...)
 	k.indexed, k.collected, k.needed, k.deleted = e.N+1, e.N+1, e.N+1, e.N+1
 	for i, snap := range s.snapshots {
-		if snap.ForgottenAt != 0 && snap.Facts != nil && !s.held(snap.ID) {
+		if snap.ForgottenAt != 0 && snap.commit != nil && !s.held(snap.ID) {
 			gone := *snap
-			gone.Facts = nil
+			gone.Facts, gone.commit, gone.tags = nil, nil, nil
 			s.snapshots[i] = &gone
 		}
 	}
@@ -208,8 +208,12 @@ func (s *State) Forgotten(id crypto.ID) bool {
 
 // Gone reports whether a snapshot was forgotten and cannot be made live again, so that its object is of no use.
 func (s *State) Gone(id crypto.ID) bool {
-	snap, ok := s.Snapshot(id)
-	return ok && snap.ForgottenAt != 0 && snap.ForgottenAt < s.collection.deleted && !s.held(id)
+	place, ok := s.places[id]
+	return ok && s.gone(s.snapshots[place])
+}
+
+func (s *State) gone(snap *Snapshot) bool {
+	return snap.ForgottenAt != 0 && snap.ForgottenAt < s.collection.deleted && !s.held(snap.ID)
 }
 
 // WritersBefore returns the live sessions that may commit and were opened before entry n, in the order of their OPEN. A DELETE of what

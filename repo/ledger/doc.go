@@ -35,6 +35,7 @@
 //     DELETE stands at Marked or after it;
 //   - HOLD: when the session is not open or is another actor's, or a snapshot is unknown or forgotten;
 //   - UNFORGET: when a snapshot is unknown or not forgotten, or a DELETE came after its FORGET;
+//   - CHECKPOINT: when the state is another than the one that it names;
 //   - KEY admit: when the actor was admitted before, even if removed since. KEY remove: when it is not admitted, its role or slot
 //     is another, or it is the last admin.
 //

@@ -15,6 +15,7 @@ import (
 type model struct {
 	admin crypto.Actor
 	valid []event
+	state crypto.ID // the hash of the encoded state
 }
 
 type event struct {
@@ -227,6 +228,8 @@ func (m *model) accepts(by crypto.Actor, body Body, rings []*crypto.Keyring, nex
 			b.Marked >= m.after(TypeCommit, TypeHold, TypeUnforget, TypeCondemn, TypeDelete) && !m.olderWriter(b.Condemned)
 	case *Features:
 		return a
+	case *Checkpoint:
+		return (a || c) && b.State == m.state
 	case *Key:
 		role, slot, admitted, gone := m.role(b.Actor)
 		if b.Op == Admit {
@@ -327,7 +330,7 @@ func (g *generator) author(body Body) *crypto.Keyring {
 		id = b.Session
 	case *Hold:
 		id = b.Session
-	case *Key, *Features, *Revoke, *Forget, *Tags, *Unforget, *Protect, *Unprotect:
+	case *Key, *Features, *Revoke, *Forget, *Tags, *Unforget, *Protect, *Unprotect, *Checkpoint:
 		if g.IntN(2) == 0 {
 			return g.rings[0]
 		}
@@ -345,7 +348,9 @@ func (g *generator) author(body Body) *crypto.Keyring {
 func (g *generator) letter() string { return string(rune('a' + g.IntN(26))) }
 
 func (g *generator) body() Body {
-	switch g.IntN(50) {
+	switch g.IntN(54) {
+	case 50, 51, 52, 53:
+		return g.checkpoint()
 	case 44, 45, 46:
 		return &Protect{Snapshots: []crypto.ID{g.snapshot()}}
 	case 47, 48, 49:
@@ -482,6 +487,16 @@ func (g *generator) commit() Body {
 	return c
 }
 
+// checkpoint is right most often.
+func (g *generator) checkpoint() Body {
+	_, c := g.state.Encode()
+	if wrong := *c; g.IntN(4) == 0 {
+		wrong.State[g.IntN(32)] ^= 1
+		return &wrong
+	}
+	return c
+}
+
 func (g *generator) key() Body {
 	ring := g.rings[g.IntN(len(g.rings))]
 	k := &Key{Op: Admit, Role: ring.Role(), Actor: ring.Actor(), Slot: SlotID{byte(g.IntN(2))}}
@@ -519,6 +534,8 @@ func TestAgainstModel(t *testing.T) {
 				require.ErrorIs(t, c.state.Apply(b), ErrActor)
 				continue
 			}
+			state, _ := c.state.Encode()
+			m.state = crypto.Hash(state)
 			want := m.accepts(by.Actor(), body, rings, n)
 			require.Equal(t, want, c.state.Check(by.Actor().ID(), body) == nil)
 			why := c.apply(b)
@@ -531,9 +548,11 @@ func TestAgainstModel(t *testing.T) {
 			}
 		}
 		m.compare(t, c.state, rings)
+		c.state.encoding = nil // remembered only until the next entry
 		require.Equal(t, c.state, c.replay(c.admin))
 		require.Equal(t, publicOf(c.state), publicOf(c.replay(nil)))
+		compareRestored(t, c)
 	}
 	t.Logf("valid %v, void %v", valid, void)
-	require.Len(t, valid, 14, "every type but GENESIS was valid at least once")
+	require.Len(t, valid, 15, "every type but GENESIS was valid at least once")
 }

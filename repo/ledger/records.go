@@ -63,6 +63,8 @@ type Session struct {
 	Host     string
 	Source   crypto.ID
 	Program  string
+
+	entry []byte // its OPEN, while live
 }
 
 // Snapshot is a committed snapshot as the ledger tells it.
@@ -79,6 +81,8 @@ type Snapshot struct {
 	ForgottenAt uint64 // entry number; 0: live
 	ProtectedAt uint64 // entry number; 0: not protected
 	LiveSince   uint64 // entry number of its COMMIT, or of the last UNFORGET
+
+	commit, tags []byte // its COMMIT and the TAGS that set Tags; nil once forgotten and deleted
 }
 
 // VoidEntry is an entry that stays in the chain and changed nothing.

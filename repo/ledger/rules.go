@@ -40,6 +40,8 @@ func (s *State) judge(a *Actor, body Body) string {
 		return s.judgeUnforget(b)
 	case *Key:
 		return s.judgeKey(b)
+	case *Checkpoint:
+		return s.judgeCheckpoint(b)
 	}
 	return ""
 }

@@ -290,8 +290,8 @@ func TestRemovalEndsSessions(t *testing.T) {
 	require.Equal(t, Live, o.End)
 	require.ErrorContains(t, c.state.Check(c.admin.Actor().ID(), &Features{}), "removed")
 	// A removed actor's entries are void whatever they are; what nobody can apply is refused from all others.
-	require.Contains(t, c.apply(c.forge(c.admin, forged{typ: TypeCheckpoint})), "removed")
+	require.Contains(t, c.apply(c.forge(c.admin, forged{typ: Type(60)})), "removed")
 	var unknown *UnknownTypeError
-	require.ErrorAs(t, c.state.Apply(c.forge(second, forged{typ: TypeCheckpoint})), &unknown)
+	require.ErrorAs(t, c.state.Apply(c.forge(second, forged{typ: Type(60)})), &unknown)
 	require.ErrorAs(t, c.state.Apply(c.forge(c.reader, forged{typ: 200})), &unknown)
 }

@@ -22,6 +22,7 @@ type State struct {
 	// The records that these point to are never written again, only replaced, so that copies may share them.
 	actors     map[crypto.ActorID]*Actor
 	admitted   []crypto.ActorID
+	keys       [][]byte // the valid KEY entries
 	sessions   map[SessionID]*Session
 	live       map[SessionID]struct{}
 	index      []IndexFile // live; appended to, or replaced
@@ -29,6 +30,8 @@ type State struct {
 	places     map[crypto.ID]int // of snapshots
 	features   FeatureSets       // sets are replaced, never written
 	collection collection
+	checkpoint *Checkpointed // the last one
+	encoding   *encoding     // of the state as it is, once somebody asked for it
 	void       []VoidEntry
 	flaws      []Flaw
 }
@@ -136,6 +139,7 @@ func (s *State) apply(b []byte, trusted bool) error {
 	}
 	s.last = e.Hash()
 	s.next++
+	s.encoding = nil
 	return nil
 }
 
@@ -193,6 +197,7 @@ func (s *State) Clone() *State {
 	c := *s
 	c.actors = maps.Clone(s.actors)
 	c.admitted = slices.Clone(s.admitted)
+	c.keys = slices.Clip(s.keys)
 	c.sessions = maps.Clone(s.sessions)
 	c.live = maps.Clone(s.live)
 	c.index = slices.Clip(s.index)

@@ -12,8 +12,7 @@ import (
 // Type says what an entry does.
 type Type uint8
 
-// The types of entries. Checkpoint is reserved: a replay that meets one fails with *UnknownTypeError. TypeProgress stands beside the
-// ledger, never in it.
+// The types of entries. TypeProgress stands beside the ledger, never in it.
 const (
 	TypeGenesis    Type = 1
 	TypeOpen       Type = 2
@@ -82,7 +81,7 @@ func (t Type) allows(r crypto.Role) bool {
 		return r == crypto.Admin || r == crypto.Writer || r == crypto.Collector
 	case TypeCommit, TypeTags:
 		return r == crypto.Admin || r == crypto.Writer
-	case TypeForget, TypeRevoke, TypeCondemn, TypeDelete, TypeUnforget:
+	case TypeForget, TypeRevoke, TypeCondemn, TypeDelete, TypeUnforget, TypeCheckpoint:
 		return r == crypto.Admin || r == crypto.Collector
 	case TypeKey, TypeFeatures, TypeProtect, TypeUnprotect:
 		return r == crypto.Admin
@@ -113,6 +112,8 @@ func (t Type) newBody() Body {
 		return new(Hold)
 	case TypeKey:
 		return new(Key)
+	case TypeCheckpoint:
+		return new(Checkpoint)
 	case TypeTags:
 		return new(Tags)
 	case TypeFeatures:

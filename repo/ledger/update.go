@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 
@@ -24,7 +25,7 @@ func (s *State) update(e *Entry, body Body) {
 		}
 	case *Tags:
 		opened := s.unseal(e, b)
-		s.change(b.Snapshot, func(snap *Snapshot) { snap.TagsAt, snap.Tags, snap.TagsOpened = e.N, b.Tags, opened })
+		s.change(b.Snapshot, func(snap *Snapshot) { snap.setTags(e, b, opened) })
 	case *Key:
 		s.key(e, b)
 	case *Condemn:
@@ -39,6 +40,8 @@ func (s *State) update(e *Entry, body Body) {
 		s.protect(b.Snapshots, 0)
 	case *Unforget:
 		s.unforget(e, b)
+	case *Checkpoint:
+		s.checkpoint = &Checkpointed{N: e.N, Entry: bytes.Clone(e.raw), State: s.encode().bytes}
 	case *Features:
 		s.features.Read = union(s.features.Read, b.Add.Read)
 		s.features.Write = union(s.features.Write, b.Add.Write)
@@ -61,9 +64,13 @@ func (s *State) open(e *Entry, o *Open) {
 		s.end(id, Adopted, e.N)
 		s.sessions[id].Adopter = o.Session // the record is new and not shared yet
 	}
+	s.addSession(e, o, opened)
+}
+
+func (s *State) addSession(e *Entry, o *Open, opened bool) {
 	s.sessions[o.Session] = &Session{
 		ID: o.Session, Actor: e.Actor, OpenedAt: e.N, Open: e.Hash(), Time: e.Time, Purpose: o.Purpose, Adopts: o.Adopts,
-		Unsealed: opened, Kind: o.Kind, Host: o.Host, Source: o.Source, Program: o.Program,
+		Unsealed: opened, Kind: o.Kind, Host: o.Host, Source: o.Source, Program: o.Program, entry: bytes.Clone(e.raw),
 	}
 	s.live[o.Session] = struct{}{}
 }
@@ -80,14 +87,22 @@ func (s *State) commit(e *Entry, c *Commit) {
 	}
 	s.unseal(e, c)
 	s.places[c.Snapshot] = len(s.snapshots)
-	s.snapshots = append(s.snapshots, &Snapshot{
-		ID: c.Snapshot, CommittedAt: e.N, LiveSince: e.N, Session: c.Session, Actor: e.Actor, Time: e.Time, Facts: c.Facts,
-	})
+	s.snapshots = append(s.snapshots, newSnapshot(e, c))
+}
+
+func newSnapshot(e *Entry, c *Commit) *Snapshot {
+	return &Snapshot{
+		ID: c.Snapshot, CommittedAt: e.N, LiveSince: e.N, Session: c.Session, Actor: e.Actor, Time: e.Time, Facts: c.Facts, commit: bytes.Clone(e.raw),
+	}
+}
+
+func (snap *Snapshot) setTags(e *Entry, t *Tags, opened bool) {
+	snap.TagsAt, snap.Tags, snap.TagsOpened, snap.tags = e.N, t.Tags, opened, bytes.Clone(e.raw)
 }
 
 func (s *State) end(id SessionID, how End, n uint64) {
 	session := *s.sessions[id]
-	session.End, session.EndedAt = how, n
+	session.End, session.EndedAt, session.entry = how, n, nil
 	s.sessions[id] = &session
 	delete(s.live, id)
 }
@@ -101,6 +116,7 @@ func (s *State) change(id crypto.ID, f func(*Snapshot)) {
 
 func (s *State) key(e *Entry, k *Key) {
 	s.unseal(e, k)
+	s.keys = append(s.keys, bytes.Clone(e.raw))
 	id := k.Actor.ID()
 	if k.Op == Admit {
 		s.admit(&Actor{Actor: k.Actor, ID: id, Role: k.Role, Slot: k.Slot, Label: k.Label, AdmittedAt: e.N})
