@@ -154,6 +154,22 @@ func (c *chain) beyond(ctx context.Context, n uint64) (uint64, error) {
 	return 0, nil
 }
 
+// farBeyond is beyond, and looks at all the store lists, too: for who repairs the ledger.
+func (c *chain) farBeyond(ctx context.Context, n uint64) (uint64, error) {
+	if near, err := c.beyond(ctx, n); near > 0 || err != nil {
+		return near, err
+	}
+	for info, err := range c.store.List(ctx, ledger.EntryPrefix) {
+		if err != nil {
+			return 0, fmt.Errorf("listing the ledger: %w", err)
+		}
+		if far, err := ledger.ParseEntryKey(info.Key); err == nil && far > n {
+			return far, nil
+		}
+	}
+	return 0, nil
+}
+
 // append adds the entry whose body decide gives, having been shown the state up to the very entry before it. It returns
 // the new entry's size in bytes. decide may be called more than once; its error ends the attempt.
 func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) (int, error) {

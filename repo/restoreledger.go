@@ -27,7 +27,7 @@ type RestoreLedgerOptions struct {
 
 // RestoreLedgerReport is what [RestoreLedger] did.
 type RestoreLedgerReport struct {
-	// Entries is how many the ledger has.
+	// Entries is how many the ledger has; after an error, how many were found to be whole.
 	Entries uint64
 	// Restored are the keys of those that were missing or damaged and are as they were.
 	Restored []string
@@ -95,6 +95,7 @@ func (r *ledgerRestorer) run(ctx context.Context) error {
 func (r *ledgerRestorer) own(ctx context.Context, n uint64, b []byte) error {
 	wrong := r.apply(b)
 	if wrong == nil {
+		r.report.Entries = n + 1
 		return r.putBack(ctx)
 	}
 	if len(r.found) > 0 && errors.Is(wrong, ledger.ErrPrevious) && r.state.CheckSignature(b) {
@@ -141,7 +142,7 @@ func (r *ledgerRestorer) end(ctx context.Context, n uint64) error {
 	if n == 0 {
 		return fmt.Errorf("%s: %w", backend.Location(r.store.store), ErrNoRepository)
 	}
-	beyond, err := r.store.beyond(ctx, n)
+	beyond, err := r.store.farBeyond(ctx, n)
 	switch {
 	case err != nil:
 		return err

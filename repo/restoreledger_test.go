@@ -127,6 +127,13 @@ func TestRestoreLedgerRefuses(t *testing.T) {
 		require.Empty(t, report.Restored, what)
 		requireSame(t, before, store, "")
 	}
+	gap := base.Crash() // of three entries, which no probe but a listing sees to have something behind it
+	for _, k := range entries[common : common+3] {
+		require.NoError(t, gap.Delete(t.Context(), k))
+	}
+	report, err = repo.RestoreLedger(t.Context(), gap, nil)
+	require.ErrorIs(t, err, repo.ErrLedgerLost)
+	require.EqualValues(t, common, report.Entries)
 	_, err = repo.RestoreLedger(t.Context(), mem.New(nil), nil)
 	require.ErrorIs(t, err, repo.ErrNoRepository)
 }

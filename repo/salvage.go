@@ -62,7 +62,7 @@ func (c *chain) applyLeft(n uint64, b []byte) bool {
 		return true
 	}
 	e, err := ledger.Decode(b)
-	if err != nil || e.N != n {
+	if err != nil || e.N != n || !c.state.CheckSignature(b) {
 		return false
 	}
 	without := c.state.Clone()

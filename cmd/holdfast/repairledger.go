@@ -50,11 +50,10 @@ func (a *app) runRepairLedger(ctx context.Context, copies []string, dryRun bool)
 		o.Copies = append(o.Copies, s)
 	}
 	report, err := repo.RestoreLedger(ctx, store, o)
-	if err != nil {
-		return err
+	if err == nil || len(report.Restored) > 0 { // what was restored before the error stays
+		a.printLedgerRepair(report, dryRun)
 	}
-	a.printLedgerRepair(report, dryRun)
-	return nil
+	return err
 }
 
 func (a *app) printLedgerRepair(report *repo.RestoreLedgerReport, dryRun bool) {

@@ -151,18 +151,20 @@ type SlotID [16]byte
 // String returns 32 hexadecimal digits.
 func (id SlotID) String() string { return hex.EncodeToString(id[:]) }
 
+// EntryPrefix begins the object keys of ledger entries.
+const EntryPrefix = "log/"
+
 const (
-	keyPrefix = "log/"
 	keyDigits = 12
 	numbers   = 1_000_000_000_000 // entries are numbered 0 to numbers-1
 )
 
 // EntryKey returns the object key of ledger entry n, such as "log/000000000012".
-func EntryKey(n uint64) string { return fmt.Sprintf("%s%0*d", keyPrefix, keyDigits, n) }
+func EntryKey(n uint64) string { return fmt.Sprintf("%s%0*d", EntryPrefix, keyDigits, n) }
 
 // ParseEntryKey returns the number of the ledger entry that key names.
 func ParseEntryKey(key string) (uint64, error) {
-	digits, ok := strings.CutPrefix(key, keyPrefix)
+	digits, ok := strings.CutPrefix(key, EntryPrefix)
 	if !ok || len(digits) != keyDigits || strings.Trim(digits, "0123456789") != "" {
 		return 0, fmt.Errorf("%q is not the key of a ledger entry", key)
 	}
