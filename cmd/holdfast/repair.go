@@ -211,7 +211,7 @@ func (a *app) printIndexRepair(r *repo.RepairReport) {
 // printPackRestore says which packs were restored and which are damaged.
 func (a *app) printPackRestore(r *repo.RepairReport) {
 	for _, p := range r.RestoredPacks {
-		a.out.infof("%s was damaged, and is made whole by its parity\n", p)
+		a.out.infof("%s was damaged, and is whole again\n", p)
 	}
 	for _, p := range r.DamagedPacks {
 		a.out.infof("%s is damaged\n", p)
