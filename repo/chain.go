@@ -154,7 +154,7 @@ func (c *chain) beyond(ctx context.Context, n uint64) (uint64, error) {
 	return 0, nil
 }
 
-// farBeyond is beyond, and looks at all the store lists, too: for who repairs the ledger.
+// farBeyond does what beyond does, and also finds what lies further off, if the store lists it.
 func (c *chain) farBeyond(ctx context.Context, n uint64) (uint64, error) {
 	if near, err := c.beyond(ctx, n); near > 0 || err != nil {
 		return near, err

@@ -32,7 +32,7 @@ type RepairReport struct {
 	// LostIndexFiles cannot be read; RebuiltPacks are listed again, from their own directories.
 	LostIndexFiles []string
 	RebuiltPacks   uint64
-	// RestoredPacks were damaged, and were made whole by their parity.
+	// RestoredPacks were damaged, and were made whole: by their parity, or by taking off what was added.
 	RestoredPacks []string
 	// DamagedPacks are missing, or have other bytes than were stored. Their bytes are kept under quarantine/.
 	DamagedPacks []string

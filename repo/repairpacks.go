@@ -211,8 +211,8 @@ func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
 	return nil
 }
 
-// usable reports whether a pack is there and sound. One of which a repair kept a damaged form is read: it may have been put back, and anybody may have stored what is
-// kept.
+// usable reports whether a pack is there and, if something is kept in quarantine under its name, whether it is sound: it may have been put back, or what is kept may be
+// anybody's.
 func (r *Repository) usable(ctx context.Context, name index.Name, size uint32) (bool, error) {
 	info, err := r.store.Stat(ctx, name.PackKey())
 	if err != nil || info.Size != int64(size) {

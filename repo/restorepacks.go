@@ -10,10 +10,9 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
-// RestorePacks makes packs that are damaged whole again: by their parity, if the repository has any (see [Config]) and the damage is not too much, and those that only
-// something was added to. It needs no key, and
-// no session, since what it stores has the hash that names it. The damaged packs that are left are in the report. Of the options it takes
-// Packs, DryRun and Progress.
+// RestorePacks makes damaged packs whole again: by their parity, if the repository has any (see [Config]) and the damage is not too much, and those to which bytes were
+// added, by taking these off. It needs no key, and no session, since what it stores has the hash that names it. The damaged packs that are left are in the report.
+// Of the options it takes Packs, DryRun and Progress.
 //
 // Errors: [ErrNotFound] for a pack that the index does not name, [*CorruptError] for an index file that is damaged, those of the store.
 func (r *Repository) RestorePacks(ctx context.Context, opts *RepairOptions) (*RepairReport, error) {
@@ -31,7 +30,7 @@ func (r *Repository) RestorePacks(ctx context.Context, opts *RepairOptions) (*Re
 	return &p.repaired, err
 }
 
-// restore makes a pack whole by its parity, if it can.
+// restore makes a pack whole, if it can.
 func (p *repair) restore(ctx context.Context, k *index.Pack, damaged []byte) (bool, error) {
 	whole, err := wholePack(damaged, k)
 	if err != nil {

@@ -62,8 +62,9 @@ all snapshots that need it are whole then. So does --source, from what was backe
 as it is still the same, without making a snapshot; and --source-repo, from a copy of the
 repository, also an older one.
 
-Packs with parity (see 'holdfast init --parity') are made whole by it first, which takes no
-key at all (--no-key). The rest takes the key of an admin.`,
+Packs with parity (see 'holdfast init --parity') are made whole by it first, and those to
+which something was added are made as they were; neither takes a key (--no-key). The rest
+takes the key of an admin.`,
 		Example: `  holdfast repair packs --dry-run
   holdfast repair packs packs/1f0a.../9c3d...
   holdfast repair packs --source /var/lib/vm/disk.img --source-repo /mnt/copy/repo`,

@@ -83,7 +83,11 @@ func compareRestored(t *testing.T, c *chain) {
 func TestCheckpoint(t *testing.T) {
 	c := newCast(t)
 	require.Nil(t, c.state.Checkpoint())
-	state, body := c.state.Encode()
+	require.Equal(t, "checkpoints/000000000012", CheckpointKey(12))
+	for range 2 { // a session may hold again what it holds
+		c.ok(c.collector, &Hold{Session: sid(5), Snapshots: []crypto.ID{snap(1)}})
+	}
+	_, body := c.state.Encode()
 	before := publicOf(c.state)
 	n, _ := c.state.Head()
 
@@ -92,7 +96,7 @@ func TestCheckpoint(t *testing.T) {
 	require.NotEmpty(t, c.put(c.admin, &Checkpoint{State: snap(1), Size: body.Size}))
 	require.NotEmpty(t, c.put(c.admin, body), "it is the state before the last entry")
 	require.Nil(t, c.state.Checkpoint())
-	state, body = c.state.Encode()
+	state, body := c.state.Encode()
 	c.ok(c.collector, body)
 	cp := c.state.Checkpoint()
 	require.Equal(t, &Checkpointed{N: n + 2, Entry: c.raw[n+2], State: state}, cp)

@@ -158,7 +158,13 @@ func (s *State) hold(e *Entry, h *Hold) {
 			holds[id] = list
 		}
 	}
-	holds[h.Session] = append(slices.Clip(holds[h.Session]), h.Snapshots...)
+	held := slices.Clip(holds[h.Session])
+	for _, id := range h.Snapshots {
+		if !slices.Contains(held, id) {
+			held = append(held, id)
+		}
+	}
+	holds[h.Session] = held
 	s.collection.holds, s.collection.needed = holds, e.N+1
 }
 
