@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -19,14 +21,21 @@ import (
 // chain is the ledger as read so far: the only thing that several writers agree on.
 // Its state only grows. One goroutine at a time advances or appends; others look at the state meanwhile.
 type chain struct {
-	store backend.Store
-	cache *ledgerCache
+	store   backend.Store
+	cache   *ledgerCache
+	genesis []byte // entry 0
+	opener  ledger.Opener
+	log     *slog.Logger
+	every   uint64 // entries, after which a CHECKPOINT is due
 	// salvaged: entries are lost, so that nothing may be added.
 	salvaged bool
+
+	proving sync.Mutex // held while the replay from GENESIS goes on, over others
 
 	moving sync.Mutex // held while entries are fetched or appended
 	mu     sync.Mutex // held while state is looked at or changed, never over a call to the store
 	state  *ledger.State
+	origin origin // changed while both are held
 }
 
 // gapProbes are the distances beyond a missing entry at which later ones are looked for (docs/format.md, 7.4).
@@ -49,12 +58,19 @@ func (c *chain) head() (n uint64) {
 const maxAhead = 16
 
 // fetch reads up to the head. The caller holds moving.
-func (c *chain) fetch(ctx context.Context) error {
+func (c *chain) fetch(ctx context.Context) error { return c.fetchTo(ctx, math.MaxUint64) }
+
+// fetchTo reads up to the head, or until there are end entries.
+func (c *chain) fetchTo(ctx context.Context, end uint64) error {
 	if c.salvaged {
 		return nil
 	}
-	for ahead := 1; ; ahead = min(2*ahead, maxAhead) {
+	for most := 1; ; most = min(2*most, maxAhead) {
 		n := c.head()
+		if n >= end {
+			return nil
+		}
+		ahead := int(min(uint64(most), end-n))
 		entries, err := c.readSome(ctx, n, ahead)
 		for i, e := range entries {
 			if err := c.apply(n+uint64(i), e); err != nil {
@@ -171,7 +187,7 @@ func (c *chain) farBeyond(ctx context.Context, n uint64) (uint64, error) {
 }
 
 // append adds the entry whose body decide gives, having been shown the state up to the very entry before it. It returns
-// the new entry's size in bytes. decide may be called more than once; its error ends the attempt.
+// how many bytes it stored. decide may be called more than once; its error ends the attempt.
 func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*ledger.State) (ledger.Body, error)) (int, error) {
 	if c.salvaged {
 		return 0, ErrSalvaged
@@ -191,9 +207,13 @@ func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*l
 		if err != nil {
 			return 0, fmt.Errorf("appending to the ledger: %w", err)
 		}
-		if won {
-			return len(b), c.apply(n, readEntry{bytes: b})
+		if !won {
+			continue
 		}
+		if err := c.apply(n, readEntry{bytes: b}); err != nil {
+			return 0, err
+		}
+		return len(b) + c.checkpoint(ctx, ring), nil
 	}
 }
 
@@ -235,5 +255,5 @@ func (c *chain) view(fn func(*ledger.State)) {
 func (c *chain) save() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.cache.save(c.state)
+	return c.cache.save(c.state, &c.origin)
 }

@@ -45,6 +45,7 @@ type chaos struct {
 type client struct {
 	*chaos
 	name  string
+	cache string // empty: none
 	rng   *rand.Rand
 	store *fault.Store
 	repo  *repo.Repository
@@ -58,7 +59,8 @@ func (c *client) open(ctx context.Context) error {
 	if c.store, err = fault.New(c.net, &fault.Options{Seed: c.rng.Uint64()}); err != nil {
 		return err
 	}
-	if c.repo, err = repo.Open(ctx, c.store, &repo.Options{Credential: c.key}); err != nil {
+	o := &repo.Options{Credential: c.key, CacheDir: c.cache}
+	if c.repo, err = repo.Open(ctx, c.store, o.SetCheckpointEvery(2+c.rng.Uint64N(20))); err != nil {
 		return err
 	}
 	for _, r := range []fault.Rule{
@@ -239,6 +241,9 @@ func runChaos(t *testing.T, seed uint64) {
 	var wg sync.WaitGroup
 	play := func(name string, steps int, do func(*client) func(context.Context) error) {
 		h := &client{chaos: c, name: name, rng: rand.New(rand.NewPCG(seed, uint64(len(name))<<8|uint64(name[len(name)-1])))}
+		if h.rng.IntN(2) == 0 {
+			h.cache = t.TempDir()
+		}
 		wg.Go(func() {
 			for range steps {
 				h.step(t.Context(), do(h))

@@ -161,7 +161,7 @@ func (c *checker) fault(err error) error {
 
 // ledger replays the whole ledger from the store, every signature included, whatever the cache holds.
 func (c *checker) ledger(ctx context.Context) error {
-	state, err := c.repo.replay(ctx)
+	state, err := c.repo.chain.replay(ctx)
 	if err != nil {
 		return c.fault(err)
 	}

@@ -47,6 +47,7 @@ type remains struct {
 	stored    map[ledger.SessionID]amount // packs and index files, by session
 	entries   map[uint64]amount           // of the ledger, by number
 	snapshots map[ID]amount
+	states    map[uint64]amount // of checkpoints, by number
 	other     amount
 }
 
@@ -75,6 +76,10 @@ func (m *remains) add(info backend.Info) {
 		m.entries[n] = one
 		return
 	}
+	if n, err := ledger.ParseCheckpointKey(info.Key); err == nil {
+		m.states[n] = one
+		return
+	}
 	if id, err := ParseID(rest); err == nil && info.Key == snapshotKey(id) {
 		m.snapshots[id] = one
 		return
@@ -86,7 +91,7 @@ func (m *remains) add(info backend.Info) {
 // lies in its folders and in those of sessions that it adopted; the progress records of one that was committed are its own until a collection.
 func (c *checker) objects(ctx context.Context) error {
 	m := remains{
-		records: map[ledger.SessionID]amount{}, stored: map[ledger.SessionID]amount{}, entries: map[uint64]amount{}, snapshots: map[ID]amount{},
+		records: map[ledger.SessionID]amount{}, stored: map[ledger.SessionID]amount{}, entries: map[uint64]amount{}, snapshots: map[ID]amount{}, states: map[uint64]amount{},
 	}
 	listErr := c.list(ctx, &m)
 	if listErr != nil {
@@ -100,6 +105,9 @@ func (c *checker) objects(ctx context.Context) error {
 	// What others stored since the check began was preceded by entries of the ledger.
 	if err := c.repo.chain.advance(ctx); err != nil {
 		return c.fault(err)
+	}
+	if err := c.states(ctx, m.states); err != nil {
+		return err
 	}
 	useless := m.other
 	writers := map[ID]ledger.SessionID{} // of snapshots that were not committed
@@ -140,6 +148,11 @@ func (m *remains) useless(st *ledger.State, start uint64, writers map[ID]ledger.
 	head, _ := st.Head()
 	for n, a := range m.entries {
 		if n >= head {
+			sum.add(a)
+		}
+	}
+	for n, a := range m.states {
+		if checkpointUseless(st, n) {
 			sum.add(a)
 		}
 	}

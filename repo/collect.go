@@ -119,7 +119,7 @@ type collector struct {
 }
 
 func (c *collector) run(ctx context.Context) (err error) {
-	if err := c.repo.chain.advance(ctx); err != nil {
+	if err := c.repo.chain.advanceProved(ctx, c.opts.DryRun); err != nil {
 		return err
 	}
 	if c.opts.DryRun {

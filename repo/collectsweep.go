@@ -51,7 +51,7 @@ func (c *collector) sweep(ctx context.Context) error {
 func sweepable(key string) bool {
 	folder, _, _ := strings.Cut(key, "/")
 	switch folder {
-	case "packs", "index", "sessions", "snapshots", "heartbeats":
+	case "packs", "index", "sessions", "snapshots", "heartbeats", "checkpoints":
 		return true
 	}
 	return false
@@ -87,19 +87,28 @@ func (c *collector) useless(ctx context.Context, found []backend.Info, named key
 		if named.has(info.Key) {
 			continue
 		}
-		folder, rest, _ := strings.Cut(info.Key, "/")
-		first, _, _ := strings.Cut(rest, "/")
-		if folder == "snapshots" {
-			if id, err := ParseID(first); err == nil && c.repo.snapshotGone(ctx, id) {
-				list = append(list, info)
-			}
-			continue
-		}
-		if id, err := ledger.ParseSessionID(first); err == nil && c.repo.sessionOver(id) {
+		if c.repo.isUseless(ctx, info.Key) {
 			list = append(list, info)
 		}
 	}
 	return list
+}
+
+// isUseless reports whether nobody can need an object that no index file names.
+func (r *Repository) isUseless(ctx context.Context, key string) (useless bool) {
+	folder, rest, _ := strings.Cut(key, "/")
+	first, _, _ := strings.Cut(rest, "/")
+	switch folder {
+	case "snapshots":
+		id, err := ParseID(first)
+		return err == nil && r.snapshotGone(ctx, id)
+	case "checkpoints":
+		n, err := ledger.ParseCheckpointKey(key)
+		r.chain.view(func(st *ledger.State) { useless = err == nil && checkpointUseless(st, n) })
+		return useless
+	}
+	id, err := ledger.ParseSessionID(first)
+	return err == nil && r.sessionOver(id)
 }
 
 // sessionOver reports whether a session was opened and has ended, together with whatever took it over. What the ledger does not know may

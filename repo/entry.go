@@ -1,12 +1,10 @@
 package repo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -39,6 +37,9 @@ func (r *Repository) Entry(ctx context.Context, n uint64) (*Entry, error) {
 	if head := r.chain.head(); n >= head {
 		return nil, fmt.Errorf("ledger entry %d of %d: %w", n, head, ErrNotFound)
 	}
+	if err := r.chain.proveBefore(ctx, n); err != nil {
+		return nil, err
+	}
 	b, err := r.chain.read(ctx, n)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, missing(ledger.EntryKey(n), err)
@@ -62,13 +63,8 @@ func (r *Repository) decodeEntry(n uint64, b []byte) (*Entry, error) {
 		Number: d.N, Hash: d.Hash(), Previous: d.Previous, Size: len(b), Type: d.Type, Time: time.Unix(0, d.Time).UTC(), Sealed: len(d.Sealed),
 	}
 	known := false
-	r.chain.view(func(st *ledger.State) {
-		e.Actor, known = st.Actor(d.Actor)
-		void := st.Void()
-		if i, ok := slices.BinarySearchFunc(void, n, func(v ledger.VoidEntry, n uint64) int { return cmp.Compare(v.N, n) }); ok {
-			e.Void = void[i].Why
-		}
-	})
+	r.chain.view(func(st *ledger.State) { e.Actor, known = st.Actor(d.Actor) })
+	e.Void = r.chain.why(n)
 	switch {
 	case d.N != n:
 		return nil, fmt.Errorf("it is entry %d", d.N)

@@ -27,3 +27,9 @@ func (w *Writer) SetCompress(f func(dst, plain []byte) ([]byte, pack.Codec)) {
 type compress func(dst, plain []byte) ([]byte, pack.Codec)
 
 func (f compress) Compress(dst, plain []byte) ([]byte, pack.Codec) { return f(dst, plain) }
+
+// SetCheckpointEvery sets after how many entries a repository that is opened with these options adds a CHECKPOINT.
+func (o *Options) SetCheckpointEvery(n uint64) *Options {
+	o.checkpointEvery = n
+	return o
+}

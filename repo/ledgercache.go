@@ -6,21 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
+	"math"
 	"os"
 	"path/filepath"
 
-	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/internal/wire"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
-// ledgerCache keeps ledger entries on local disk, so that they are fetched and their signatures checked once, and a pin: the
-// number and hash of the last one seen, sealed under the slot's own key. The pin makes a repository that was rolled back
-// visible. The file is a list of records that several processes may append to: u64 number, u32 length, entry.
+// ledgerCache keeps ledger entries on local disk, so that they are fetched and their signatures checked once, the last checkpoint, where a replay
+// of them begins, and a pin: the number and hash of the last one seen. The latter two are sealed under the slot's own key. The pin makes a repository
+// that was rolled back visible. The file of entries is a list of records that several processes may append to: u64 number, u32 length, entry.
 type ledgerCache struct {
-	dir   *cacheDir
-	fresh []byte // records not yet written
+	dir     *cacheDir
+	fresh   []byte // records not yet written
+	instead bool   // of those in the file
+	kept    kept
 }
 
 const pinName = "pin"
@@ -28,19 +31,27 @@ const pinName = "pin"
 func (c *cacheDir) ledgerPath() string { return filepath.Join(c.path, "ledger") }
 
 // openChain replays the cached entries, then the store's.
-func (c *cacheDir) openChain(ctx context.Context, store backend.Store, state *ledger.State) (*chain, error) {
-	ch := &chain{store: store, state: state, cache: &ledgerCache{dir: c}}
-	pinN, pinHash, pinned := c.pin()
+func (r *Repository) openChain(ctx context.Context, genesis []byte, state *ledger.State, every uint64) (*chain, error) {
+	cache := &ledgerCache{dir: r.cache}
+	ch := &chain{
+		store: r.store, cache: cache, genesis: genesis, opener: opener(r.ring), log: r.log, every: every,
+		state: state, origin: origin{proved: true},
+	}
+	pinN, pinHash, pinned := r.cache.pin()
+	var err error
 	if pinned {
-		if err := c.replay(ctx, ch, pinN, pinHash); err != nil {
-			return nil, err
-		}
+		err = cache.replay(ctx, ch, pinN, pinHash)
+	} else {
+		err = ch.begin(ctx, math.MaxUint64)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := ch.advance(ctx); err != nil {
 		return nil, err
 	}
 	if n, _ := ch.state.Head(); pinned && n < pinN {
-		return nil, fmt.Errorf("%w: its ledger has %d entries, %d were seen (remove %s if this is meant)", ErrRolledBack, n, pinN, c.sealedPath(pinName))
+		return nil, fmt.Errorf("%w: its ledger has %d entries, %d were seen (remove %s if this is meant)", ErrRolledBack, n, pinN, r.cache.sealedPath(pinName))
 	}
 	return ch, nil
 }
@@ -58,76 +69,84 @@ func (c *cacheDir) pin() (n uint64, hash ID, ok bool) {
 
 // replay applies the cached entries below the pin without checking their signatures again: the pin's hash covers them. It
 // then makes sure that the store still holds the pinned entry.
-func (c *cacheDir) replay(ctx context.Context, ch *chain, pinN uint64, pinHash ID) error {
-	trusted, err := c.cachedState(ch.state, pinN, pinHash)
+func (c *ledgerCache) replay(ctx context.Context, ch *chain, pinN uint64, pinHash ID) error {
+	found, err := c.find(ch, pinN, pinHash)
 	if err != nil {
 		return err
 	}
-	if trusted == nil {
-		return c.compare(ctx, ch, pinN, pinHash)
-	}
-	if pinN > 1 {
-		if err := checkPinned(ctx, ch, pinN, pinHash); err != nil {
+	if !found {
+		if err := ch.begin(ctx, pinN); err != nil {
 			return err
 		}
+		return ch.checkPassing(ctx, pinN, pinHash)
 	}
-	ch.state = trusted
+	if pinN > 1 {
+		return checkPinned(ctx, ch, pinN, pinHash)
+	}
 	return nil
 }
 
-// cachedState returns the state at the pin, or nil if the cache does not lead there.
-func (c *cacheDir) cachedState(state *ledger.State, pinN uint64, pinHash ID) (*ledger.State, error) {
-	b, err := os.ReadFile(c.ledgerPath())
+// find moves the chain to the pin, from the cached checkpoint or from GENESIS on, and reports whether the cache leads there.
+func (c *ledgerCache) find(ch *chain, pinN uint64, pinHash ID) (bool, error) {
+	b, err := os.ReadFile(c.dir.ledgerPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the cache: %w", err)
+		return false, fmt.Errorf("reading the cache: %w", err)
 	}
-	trusted := state.Clone()
-	for len(b) >= 12 {
-		n, size := binary.LittleEndian.Uint64(b), int(binary.LittleEndian.Uint32(b[8:]))
-		if size > len(b)-12 {
-			break
-		}
-		entry := b[12 : 12+size]
-		b = b[12+size:]
-		next, _ := trusted.Head()
-		if n >= pinN || next >= pinN {
-			break
-		}
-		if n == next && trusted.ApplyTrusted(entry) != nil {
-			break
-		}
+	if state, from := c.readCheckpoint(ch); state != nil && leadsTo(state, b, pinN, pinHash) {
+		ch.state, ch.origin = state, from
+		return true, nil
 	}
-	if n, hash := trusted.Head(); n == pinN && hash == pinHash {
-		return trusted, nil
+	if state := ch.state.Clone(); leadsTo(state, b, pinN, pinHash) {
+		ch.state = state
+		return true, nil
 	}
 	// Damaged, or lost: it is filled anew.
-	if err := os.Remove(c.ledgerPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("clearing the cache: %w", err)
+	if err := os.Remove(c.dir.ledgerPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("clearing the cache: %w", err)
 	}
-	return nil, nil
+	return false, nil
 }
 
-// compare replays the store up to the pin and compares its hash.
-func (c *cacheDir) compare(ctx context.Context, ch *chain, pinN uint64, pinHash ID) error {
-	for {
-		n, hash := ch.state.Head()
-		if n == pinN {
-			if hash != pinHash {
-				return fmt.Errorf("%w: entry %d of its ledger is another one", ErrRolledBack, n-1)
+// leadsTo applies the cached entries that follow, and reports whether they end at the pin.
+func leadsTo(state *ledger.State, cached []byte, pinN uint64, pinHash ID) bool {
+	next, hash := state.Head()
+	for n, entry := range cachedRecords(cached) {
+		if n != next || next >= pinN {
+			continue
+		}
+		if state.ApplyTrusted(entry) != nil {
+			return false
+		}
+		next, hash = state.Head()
+	}
+	return next == pinN && hash == pinHash
+}
+
+// cachedRecords yields the records of a ledger file, as far as it goes.
+func cachedRecords(b []byte) iter.Seq2[uint64, []byte] {
+	return func(yield func(uint64, []byte) bool) {
+		for len(b) >= 12 {
+			n, size := binary.LittleEndian.Uint64(b), uint64(binary.LittleEndian.Uint32(b[8:]))
+			if size > uint64(len(b)-12) {
+				return
 			}
-			return nil
-		}
-		b, err := ch.read(ctx, n)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := ch.apply(n, readEntry{bytes: b}); err != nil {
-			return err
+			if !yield(n, b[12:12+size]) {
+				return
+			}
+			b = b[12+size:]
 		}
 	}
+}
+
+// checkPassing replays the store up to the pin, and makes sure that it passes it.
+func (c *chain) checkPassing(ctx context.Context, pinN uint64, pinHash ID) error {
+	if err := c.fetchTo(ctx, pinN); err != nil {
+		return err
+	}
+	if n, hash := c.state.Head(); n == pinN && hash != pinHash {
+		return fmt.Errorf("%w: entry %d of its ledger is another one", ErrRolledBack, n-1)
+	}
+	return nil
 }
 
 func checkPinned(ctx context.Context, ch *chain, pinN uint64, pinHash ID) error {
@@ -154,9 +173,32 @@ func (c *ledgerCache) add(n uint64, entry []byte) {
 	c.fresh = append(c.fresh, entry...)
 }
 
-// save writes what was added, and the pin.
-func (c *ledgerCache) save(state *ledger.State) error {
-	if !c.dir.on() || len(c.fresh) == 0 {
+// save writes what was added, the last checkpoint, and the pin.
+func (c *ledgerCache) save(state *ledger.State, from *origin) error {
+	if c == nil || !c.dir.on() {
+		return nil
+	}
+	if err := c.saveEntries(); err != nil {
+		return err
+	}
+	if err := c.saveCheckpoint(state, from); err != nil {
+		return err
+	}
+	n, hash := state.Head()
+	if pinned, _, ok := c.dir.pin(); ok && pinned >= n {
+		return nil // another process has seen more
+	}
+	return c.dir.writeSealed(pinName, append(wire.AppendU64(nil, n), hash[:]...))
+}
+
+func (c *ledgerCache) saveEntries() error {
+	if c.instead {
+		if err := os.Remove(c.dir.ledgerPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("clearing the cache: %w", err)
+		}
+		c.instead = false
+	}
+	if len(c.fresh) == 0 {
 		return nil
 	}
 	f, err := os.OpenFile(c.dir.ledgerPath(), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
@@ -168,9 +210,5 @@ func (c *ledgerCache) save(state *ledger.State) error {
 		return fmt.Errorf("writing the cache: %w", err)
 	}
 	c.fresh = nil
-	n, hash := state.Head()
-	if pinned, _, ok := c.dir.pin(); ok && pinned >= n {
-		return nil // another process has seen more
-	}
-	return c.dir.writeSealed(pinName, append(wire.AppendU64(nil, n), hash[:]...))
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
@@ -63,7 +62,7 @@ type LedgerReport struct {
 // VerifyLedger replays the whole ledger from the store, every number, hash, signature and rule, whatever this client has cached, and compares it with what this
 // client saw before. It needs no key. Errors: [*CorruptError], [ErrRolledBack], those of the store.
 func (r *Repository) VerifyLedger(ctx context.Context) (*LedgerReport, error) {
-	state, err := r.replay(ctx)
+	state, err := r.chain.replay(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,29 +80,4 @@ func (r *Repository) HashAt(ctx context.Context, entries uint64) (ID, error) {
 		return ID{}, err
 	}
 	return e.Hash, nil
-}
-
-// replay replays the ledger from the store, and makes sure that it is the one that this client has read.
-func (r *Repository) replay(ctx context.Context) (*ledger.State, error) {
-	var known ID
-	var head uint64
-	r.chain.view(func(st *ledger.State) { head, known = st.Head() })
-	first, err := backend.ReadAll(ctx, r.store, ledger.EntryKey(0), ledger.MaxEntry)
-	if err != nil {
-		return nil, missing(ledger.EntryKey(0), err)
-	}
-	state, err := ledger.NewState(first, opener(r.ring))
-	if err != nil {
-		return nil, &CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err}
-	}
-	again := &chain{store: r.store, state: state}
-	if err := again.advance(ctx); err != nil {
-		return nil, err
-	}
-	n, hash := state.Head()
-	if n < head || n == head && hash != known {
-		err := fmt.Errorf("%w: the ledger ends with entry %d, which is not the one read before", ErrRolledBack, n-1)
-		return nil, &CorruptError{Key: ledger.EntryKey(n - 1), Offset: -1, Err: err}
-	}
-	return state, nil
 }

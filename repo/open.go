@@ -113,7 +113,7 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 	if o.Salvage {
 		err = r.salvage(ctx, state)
 	} else {
-		r.chain, err = r.cache.openChain(ctx, store, state)
+		r.chain, err = r.openChain(ctx, genesis, state, o.checkpointEvery)
 	}
 	if err != nil {
 		return nil, err

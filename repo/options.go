@@ -18,6 +18,8 @@ type Options struct {
 	Salvage bool
 	// Logger hears about what is odd but no error. Nil: silence.
 	Logger *slog.Logger
+
+	checkpointEvery uint64 // for tests; 0: as usual
 }
 
 func (o *Options) withDefaults() Options {
@@ -30,6 +32,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.checkpointEvery == 0 {
+		c.checkpointEvery = checkpointEvery
 	}
 	return c
 }

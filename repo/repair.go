@@ -83,7 +83,7 @@ func (r *Repository) newRepair(opts *RepairOptions) (*repair, error) {
 
 // run opens a session, except in a dry run, and does the work in it.
 func (p *repair) run(ctx context.Context, do func(context.Context) error) (err error) {
-	if err := p.repo.chain.advance(ctx); err != nil {
+	if err := p.repo.chain.advanceProved(ctx, p.opts.DryRun); err != nil {
 		return err
 	}
 	if !p.opts.DryRun {

@@ -3,7 +3,6 @@ package repo
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -29,13 +28,14 @@ type RestoreLedgerOptions struct {
 type RestoreLedgerReport struct {
 	// Entries is how many the ledger has; after an error, how many were found to be whole.
 	Entries uint64
-	// Restored are the keys of those that were missing or damaged and are as they were.
+	// Restored are the keys of those that were missing or damaged and are as they were, and of states that CHECKPOINTs name.
 	Restored []string
 }
 
 // RestoreLedger puts back entries of the ledger that are lost or damaged, byte for byte, from local caches and copies of the repository. It needs no key: each
 // entry is signed and names the hash of the one before it, and so does the one that follows. Entries after the last that is there
-// are taken from the cache of this very place only, since a copy may have gone its own way. What was damaged is kept under quarantine/.
+// are taken from the cache of this very place only, since a copy may have gone its own way. The states of the last two CHECKPOINTs, which the entries lead to, are
+// put back, too. What was damaged is kept under quarantine/.
 //
 // Errors: [ErrNoRepository], a [*CorruptError] that wraps [ErrLedgerLost] for an entry that is nowhere; what was lost before the last sound entry before it is
 // restored. Those of the store.
@@ -58,6 +58,7 @@ type ledgerRestorer struct {
 	here   map[uint64][]byte   // entries in the cache of this place
 	cached []map[uint64][]byte // those of other places
 	found  []foundEntry        // restored when an entry that is there proves them right
+	states []*ledger.Checkpointed
 	report RestoreLedgerReport
 }
 
@@ -153,7 +154,7 @@ func (r *ledgerRestorer) end(ctx context.Context, n uint64) error {
 		return &CorruptError{Key: ledger.EntryKey(r.found[0].n), Offset: -1, Err: unproved}
 	}
 	r.report.Entries = n
-	return r.putBack(ctx)
+	return errors.Join(r.putBack(ctx), r.putStates(ctx))
 }
 
 func (r *ledgerRestorer) allHere() bool {
@@ -168,7 +169,11 @@ func (r *ledgerRestorer) allHere() bool {
 // apply replays the next entry.
 func (r *ledgerRestorer) apply(b []byte) (err error) {
 	if r.state != nil {
-		return r.state.Apply(b)
+		if err := r.state.Apply(b); err != nil {
+			return err
+		}
+		r.noteState()
+		return nil
 	}
 	if r.state, err = ledger.NewState(b, nil); err != nil {
 		r.state = nil
@@ -176,6 +181,18 @@ func (r *ledgerRestorer) apply(b []byte) (err error) {
 	}
 	r.here, r.cached, err = r.readCaches()
 	return err
+}
+
+// noteState remembers the last two CHECKPOINTs.
+func (r *ledgerRestorer) noteState() {
+	last := r.state.Checkpoint()
+	switch n := len(r.states); {
+	case last == nil || n > 0 && last == r.states[n-1]:
+		return
+	case n == 2:
+		r.states = r.states[1:]
+	}
+	r.states = append(r.states, last)
 }
 
 // find returns an entry that fits from elsewhere, and applies it; nil if there is none.
@@ -204,24 +221,55 @@ func (r *ledgerRestorer) find(ctx context.Context, n uint64) (*foundEntry, error
 func (r *ledgerRestorer) putBack(ctx context.Context) error {
 	for i := range r.found {
 		e := &r.found[i]
-		key := ledger.EntryKey(e.n)
-		if r.opts.DryRun {
-			r.report.Restored = append(r.report.Restored, key)
-			continue
+		if err := r.put(ctx, ledger.EntryKey(e.n), e.bytes, e.damaged); err != nil {
+			return err
 		}
-		if e.damaged != nil {
-			kept := quarantinePrefix + key
-			err := backend.PutBytes(ctx, r.store.store, kept, e.damaged, &backend.PutOptions{IfAbsent: true})
-			if err != nil && !errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("writing %s: %w", kept, err)
-			}
-		}
-		if err := backend.PutBytes(ctx, r.store.store, key, e.bytes, &backend.PutOptions{IfAbsent: e.damaged == nil}); err != nil {
-			return fmt.Errorf("writing %s: %w", key, err)
-		}
-		r.report.Restored = append(r.report.Restored, key)
 	}
 	r.found = nil
+	return nil
+}
+
+// put stores an object as it was, and keeps what is damaged of it.
+func (r *ledgerRestorer) put(ctx context.Context, key string, b, damaged []byte) error {
+	if r.opts.DryRun {
+		r.report.Restored = append(r.report.Restored, key)
+		return nil
+	}
+	if damaged != nil {
+		kept := quarantinePrefix + key
+		err := backend.PutBytes(ctx, r.store.store, kept, damaged, &backend.PutOptions{IfAbsent: true})
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("writing %s: %w", kept, err)
+		}
+	}
+	if err := backend.PutBytes(ctx, r.store.store, key, b, &backend.PutOptions{IfAbsent: damaged == nil}); err != nil {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	r.report.Restored = append(r.report.Restored, key)
+	return nil
+}
+
+// putStates puts back the states of the last CHECKPOINTs, which the entries lead to.
+func (r *ledgerRestorer) putStates(ctx context.Context) error {
+	for _, c := range r.states {
+		key := ledger.CheckpointKey(c.N)
+		b, err := backend.ReadAll(ctx, r.store.store, key, ledger.MaxState)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			b = nil
+		case isType[*backend.TooLargeError](err):
+			b = []byte{} // such a thing is not worth keeping
+		case err != nil:
+			return err
+		case bytes.Equal(b, c.State):
+			continue
+		default:
+			b = append([]byte{}, b...)
+		}
+		if err := r.put(ctx, key, c.State, b); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -253,13 +301,8 @@ func (r *ledgerRestorer) readCaches() (here map[uint64][]byte, others []map[uint
 // cachedEntries reads what a ledgerCache wrote, as far as it goes.
 func cachedEntries(b []byte) map[uint64][]byte {
 	entries := map[uint64][]byte{}
-	for len(b) >= 12 {
-		n, size := binary.LittleEndian.Uint64(b), uint64(binary.LittleEndian.Uint32(b[8:]))
-		if size > uint64(len(b)-12) {
-			break
-		}
-		entries[n] = bytes.Clone(b[12 : 12+size])
-		b = b[12+size:]
+	for n, entry := range cachedRecords(b) {
+		entries[n] = bytes.Clone(entry)
 	}
 	return entries
 }

@@ -22,7 +22,8 @@ const sweptMost = 64 << 20
 // collected, and what is condemned and waits for a session that is open.
 func newSwept(t *testing.T) *damaged {
 	d := &damaged{store: mem.New(nil), key: keyFile(t), chunks: map[repo.ID][]byte{}}
-	r := initRepo(t, d.store, d.key)
+	require.NoError(t, initRepo(t, d.store, d.key).Close())
+	r := openEvery(t, d.store, d.key, "", 5)
 	ctx := context.Background()
 	h, err := r.NewHasher(repo.Data)
 	require.NoError(t, err)
@@ -41,6 +42,7 @@ func newSwept(t *testing.T) *damaged {
 	require.NoError(t, r.SetTags(ctx, kept, []string{"t"}))
 	require.NoError(t, r.Forget(ctx, []repo.ID{sparse}, "r"))
 	require.NotZero(t, collect(t, r, everything()).Condemned)
+	require.Len(t, objects(t, d.store, "checkpoints/"), 2)
 	t.Cleanup(func() { require.NoError(t, open.Suspend(ctx)); require.NoError(t, r.Close()) })
 	return d
 }

@@ -107,6 +107,8 @@ func bodyJSON(e *repo.Entry) (clear, sealed fields) {
 			op = "remove"
 		}
 		return fields{"operation": op, "role": b.Role.String(), "actor": b.Actor.ID().String(), "slot": b.Slot.String()}, fields{"label": jsonName(b.Label)}
+	case *ledger.Checkpoint:
+		return fields{"state": b.State.String(), "state_bytes": b.Size}, nil
 	case *ledger.Tags:
 		return fields{"snapshot": b.Snapshot.String()}, fields{"tags": jsonNames(b.Tags)}
 	case *ledger.Features:

@@ -196,6 +196,8 @@ func logDetails(e *repo.Entry) string {
 	case *ledger.Revoke:
 		fmt.Fprintf(&b, " session %s", body.Session.String()[:8])
 		reason = body.Reason
+	case *ledger.Checkpoint:
+		fmt.Fprintf(&b, " of %s", bytesText(body.Size))
 	case *ledger.Condemn:
 		fmt.Fprintf(&b, " session %s: %s for %d", body.Session.String()[:8], count(int64(len(body.Retired)), "index file"), len(body.Added))
 	case *ledger.Delete:

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/internal/wire"
@@ -10,10 +12,11 @@ import (
 // MaxState is the size of the largest encoded state in bytes.
 const MaxState = 256 << 20
 
-const checkpointPrefix = "checkpoints/"
+// CheckpointPrefix begins the object keys of the states that CHECKPOINTs name.
+const CheckpointPrefix = "checkpoints/"
 
 // CheckpointKey returns the object key of the state that the CHECKPOINT with number n names.
-func CheckpointKey(n uint64) string { return fmt.Sprintf("%s%0*d", checkpointPrefix, keyDigits, n) }
+func CheckpointKey(n uint64) string { return fmt.Sprintf("%s%0*d", CheckpointPrefix, keyDigits, n) }
 
 // Checkpoint (CHECKPOINT) says what the state is after the entries before it, so that who comes later may begin there.
 // It changes nothing: it is void if it does not say so rightly.
@@ -37,11 +40,22 @@ func (c *Checkpoint) decodeClear(d *wire.Decoder) {
 	}
 }
 
+// ParseCheckpointKey returns the number of the CHECKPOINT whose state key names.
+func ParseCheckpointKey(key string) (uint64, error) {
+	digits, ok := strings.CutPrefix(key, CheckpointPrefix)
+	if !ok {
+		return 0, fmt.Errorf("%q is not the key of a state", key)
+	}
+	return ParseEntryKey(EntryPrefix + digits)
+}
+
 // Checkpointed is a CHECKPOINT and what it stands for. Its slices are shared: read only.
 type Checkpointed struct {
-	N     uint64 // number of the entry
-	Entry []byte
-	State []byte // after the entries before it, encoded
+	N uint64 // number of the entry
+	// Before is the number of the CHECKPOINT before this one; 0 if there is none, N if the replay began here, so that it is not known.
+	Before uint64
+	Entry  []byte
+	State  []byte // after the entries before it, encoded
 }
 
 // Checkpoint returns the last CHECKPOINT, nil if there is none.
@@ -66,6 +80,23 @@ func (s *State) encode() *encoding {
 func (s *State) Encode() ([]byte, *Checkpoint) {
 	e := s.encode()
 	return e.bytes, &Checkpoint{State: e.hash, Size: uint64(len(e.bytes))}
+}
+
+// keepCheckpoint notes a valid CHECKPOINT.
+func (s *State) keepCheckpoint(e *Entry) {
+	c := &Checkpointed{N: e.N, Entry: bytes.Clone(e.raw), State: s.encode().bytes}
+	if s.checkpoint != nil {
+		c.Before = s.checkpoint.N
+	}
+	s.checkpoint = c
+}
+
+// SinceCheckpoint returns how many entries came after the last CHECKPOINT, or after GENESIS if there is none.
+func (s *State) SinceCheckpoint() uint64 {
+	if s.checkpoint == nil {
+		return s.next - 1
+	}
+	return s.next - s.checkpoint.N - 1
 }
 
 func (s *State) judgeCheckpoint(c *Checkpoint) string {

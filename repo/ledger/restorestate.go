@@ -37,6 +37,7 @@ func Restore(genesis, entry, state []byte, o Opener, trusted bool) (*State, erro
 	if len(s.void) > 0 {
 		return nil, &CorruptError{N: e.N, Err: fmt.Errorf("the checkpoint is void: %s", s.void[0].Why)}
 	}
+	s.checkpoint.Before = e.N
 	return s, nil
 }
 

@@ -41,7 +41,7 @@ func (s *State) update(e *Entry, body Body) {
 	case *Unforget:
 		s.unforget(e, b)
 	case *Checkpoint:
-		s.checkpoint = &Checkpointed{N: e.N, Entry: bytes.Clone(e.raw), State: s.encode().bytes}
+		s.keepCheckpoint(e)
 	case *Features:
 		s.features.Read = union(s.features.Read, b.Add.Read)
 		s.features.Write = union(s.features.Write, b.Add.Write)
