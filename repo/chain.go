@@ -203,7 +203,7 @@ func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*l
 		if err != nil {
 			return 0, err
 		}
-		won, err := c.create(ctx, n, b)
+		won, err := create(ctx, c.store, ledger.EntryKey(n), b)
 		if err != nil {
 			return 0, fmt.Errorf("appending to the ledger: %w", err)
 		}
@@ -228,13 +228,16 @@ func (c *chain) next(ring *crypto.Keyring, decide func(*ledger.State) (ledger.Bo
 	return c.state.Next(ring, body, time.Now().UnixNano())
 }
 
-// create stores entry n unless there is one. A lost reply is not a lost race: what is there decides.
-func (c *chain) create(ctx context.Context, n uint64, b []byte) (bool, error) {
-	err := backend.PutBytes(ctx, c.store, ledger.EntryKey(n), b, &backend.PutOptions{IfAbsent: true})
+// create stores an object unless there is another. A lost reply is not a lost race: what is there decides.
+func create(ctx context.Context, store backend.Store, key string, b []byte) (bool, error) {
+	err := backend.PutBytes(ctx, store, key, b, &backend.PutOptions{IfAbsent: true})
 	if err == nil {
 		return true, nil
 	}
-	there, rerr := c.read(context.WithoutCancel(ctx), n)
+	there, rerr := backend.ReadAll(context.WithoutCancel(ctx), store, key, int64(len(b)))
+	if isType[*backend.TooLargeError](rerr) {
+		there, rerr = nil, nil
+	}
 	switch {
 	case rerr == nil && bytes.Equal(there, b):
 		return true, nil

@@ -13,19 +13,18 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
-const (
-	// checkpointEvery is after how many entries the next CHECKPOINT is due, so that a cold client seldom reads more than 64.
-	checkpointEvery = 48
-	// checkpointsTried is how many a client tries that knows nothing yet, before it reads the ledger from the beginning.
-	checkpointsTried = 8
-)
+// CheckpointEvery is after how many entries the next CHECKPOINT is due, so that a client that knows nothing seldom reads more than 64.
+const CheckpointEvery = 48
+
+// checkpointsTried is how many such a client tries before it reads the ledger from the beginning.
+const checkpointsTried = 8
 
 var errFalseCheckpoint = errors.New("the entries before it do not lead to this state: its signer lied, or their program is faulty; it is not used any more, run this again")
 
 // origin is where the replay of a ledger began.
 type origin struct {
-	checkpoint uint64 // number of the entry; 0: at GENESIS
-	// proved: all that comes before it was replayed, too, by this client, now or earlier. Otherwise one trusts who signed it.
+	at uint64 // number of the first entry that was replayed here; 0: GENESIS
+	// proved: all that comes before it was replayed, too, by this client, earlier. Otherwise one trusts who signed the CHECKPOINT.
 	proved bool
 	void   []ledger.VoidEntry // that came before it, if it is proved
 }
@@ -50,7 +49,7 @@ func (c *chain) begin(ctx context.Context, before uint64) error {
 			c.log.Warn("a checkpoint of the ledger is not used", "object", ledger.CheckpointKey(n), "error", err)
 		}
 		if restored != nil {
-			c.state, c.origin = restored, origin{checkpoint: n}
+			c.state, c.origin = restored, origin{at: n}
 			return nil
 		}
 	}
@@ -95,9 +94,10 @@ func (c *chain) restore(ctx context.Context, n uint64) (*ledger.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	restored, err := ledger.Restore(c.genesis, entry, state, c.opener, false)
+	restored, err := ledger.Restore(c.genesis, entry, state, c.opener)
 	if err == nil {
 		c.cache.add(n, entry)
+		c.cache.gap = true
 	}
 	return restored, err
 }
@@ -124,17 +124,17 @@ func (c *chain) checkpoint(ctx context.Context, ring *crypto.Keyring) int {
 func (c *chain) addCheckpoint(ctx context.Context, ring *crypto.Keyring) (size int, err error) {
 	n := c.head()
 	var state []byte
-	entry, err := c.next(ring, func(s *ledger.State) (body ledger.Body, _ error) {
-		state, body = s.Encode()
-		return body, nil
+	entry, err := c.next(ring, func(s *ledger.State) (ledger.Body, error) {
+		state = s.Encode()
+		return s.NextCheckpoint(), nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	if err := backend.PutBytes(ctx, c.store, ledger.CheckpointKey(n), state, nil); err != nil {
+	if won, err := create(ctx, c.store, ledger.CheckpointKey(n), state); err != nil || !won {
 		return 0, err
 	}
-	won, err := c.create(ctx, n, entry)
+	won, err := create(ctx, c.store, ledger.EntryKey(n), entry)
 	if err != nil || !won {
 		return len(state), err
 	}
@@ -226,37 +226,26 @@ func (c *chain) again(ctx context.Context) (*chain, error) {
 	return again, nil
 }
 
-// settle puts the state as replayed from GENESIS in the place of one that began at a CHECKPOINT. mine is the latter as it was when both had as many entries: it must be the same.
+// settle puts the state as replayed from GENESIS in the place of one that began later. mine is the latter as it was when both had as many entries: it must be the same.
 func (c *chain) settle(ctx context.Context, mine *ledger.State, again *chain) error {
 	c.moving.Lock()
 	defer c.moving.Unlock()
-	at := c.origin.checkpoint
+	at := c.origin.at
 	if at == 0 {
 		return nil
 	}
-	_, a := mine.Encode()
-	_, b := again.state.Encode()
+	same := *mine.NextCheckpoint() == *again.state.NextCheckpoint()
 	if err := again.fetchTo(ctx, c.head()); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state, c.origin = again.state.Clone(), origin{proved: true}
-	if *a == *b {
+	if same {
 		return nil
 	}
 	c.cache = again.cache
 	return &CorruptError{Key: ledger.CheckpointKey(at), Offset: -1, Err: errFalseCheckpoint}
-}
-
-// voidBefore returns those of the void entries that came before entry n.
-func voidBefore(list []ledger.VoidEntry, n uint64) []ledger.VoidEntry {
-	for i := range list {
-		if list[i].N > n {
-			return list[:i:i]
-		}
-	}
-	return list
 }
 
 // why says why entry n is void; "" if it is not, or that is not known since the replay began after it.
@@ -264,7 +253,7 @@ func (c *chain) why(n uint64) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := c.state.Void()
-	if n < c.origin.checkpoint {
+	if n < c.origin.at {
 		list = c.origin.void
 	}
 	i, ok := slices.BinarySearchFunc(list, n, func(v ledger.VoidEntry, n uint64) int { return cmp.Compare(v.N, n) })
@@ -277,7 +266,7 @@ func (c *chain) why(n uint64) string {
 // proveBefore proves what came before the origin if entry n did.
 func (c *chain) proveBefore(ctx context.Context, n uint64) error {
 	c.mu.Lock()
-	after := n >= c.origin.checkpoint
+	after := n >= c.origin.at
 	c.mu.Unlock()
 	if after {
 		return nil
@@ -287,12 +276,10 @@ func (c *chain) proveBefore(ctx context.Context, n uint64) error {
 
 // checkpointUseless reports whether the state of CHECKPOINT n is of no use any more: it is none, or there are two newer ones.
 func checkpointUseless(s *ledger.State, n uint64) bool {
-	last := s.Checkpoint()
-	switch head, _ := s.Head(); {
-	case n >= head: // somebody may be about to append it
+	head, _ := s.Head()
+	if n >= head { // somebody may be about to append it
 		return false
-	case last == nil || n > last.N:
-		return true
 	}
-	return n != last.N && n != last.Before && last.Before != last.N
+	last := s.Checkpoints()
+	return n != last.N && n != last.Before
 }

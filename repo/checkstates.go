@@ -8,7 +8,6 @@ import (
 	"maps"
 
 	"github.com/holdfast-backup/holdfast/backend"
-	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
@@ -33,10 +32,9 @@ func (c *checker) usedStates(found map[uint64]amount) map[uint64]amount {
 	used := maps.Clone(found)
 	c.repo.chain.view(func(st *ledger.State) {
 		head, _ := st.Head()
-		if last := st.Checkpoint(); last != nil {
-			used[last.N], used[last.Before] = amount{}, amount{}
-		}
-		delete(used, 0) // there is none before the first
+		last := st.Checkpoints()
+		used[last.N], used[last.Before] = amount{}, amount{}
+		delete(used, 0) // there was none
 		maps.DeleteFunc(used, func(n uint64, _ amount) bool { return n >= head || checkpointUseless(st, n) })
 	})
 	return used
@@ -54,13 +52,13 @@ func (c *checker) state(ctx context.Context, n uint64) error {
 		return damaged(fmt.Errorf("entry %d is no CHECKPOINT", n))
 	}
 	b, err := backend.ReadAll(ctx, c.repo.store, ledger.CheckpointKey(n), int64(named.Size))
-	switch {
-	case isType[*backend.TooLargeError](err):
-		return damaged(err)
-	case err == nil && crypto.Hash(b) != named.State:
+	if err != nil && !isType[*backend.TooLargeError](err) {
+		return err
+	}
+	if hash, herr := ledger.HashState(b); err != nil || herr != nil || hash != named.State {
 		return damaged(errors.New("it is not the state that the ledger names; 'holdfast repair ledger' makes it anew"))
 	}
-	return err
+	return nil
 }
 
 // missingState reports a state that is not there as lost, unless somebody needed it no more.

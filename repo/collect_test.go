@@ -414,3 +414,22 @@ func TestHold(t *testing.T) {
 	require.NotZero(t, collect(t, r, everything()).Dropped)
 	require.Empty(t, objects(t, store, "packs/"))
 }
+
+// TestMovedPacksAreNoLargerThanNeeded: a pack that is full of keys, since it takes segments of many sessions, is not made as large as one that is full of data.
+func TestMovedPacksAreNoLargerThanNeeded(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r, err := repo.Init(t.Context(), store, &repo.InitOptions{Sealer: key})
+	require.NoError(t, err)
+	for i := range 150 {
+		save(t, r, someChunks(uint64(i), 1, 1000))
+	}
+	require.NotZero(t, collect(t, r, everything()).Repacked)
+	require.Len(t, requireWhole(t, r), 150)
+	size := int64(0)
+	for info, err := range store.List(t.Context(), "packs/") {
+		require.NoError(t, err)
+		size += info.Size
+	}
+	require.Less(t, size, int64(2<<20))
+	require.NoError(t, r.Close())
+}

@@ -107,8 +107,7 @@ func newGenesis(ring *crypto.Keyring, public crypto.PublicKeys, cfg Config, prim
 }
 
 func createGenesis(ctx context.Context, store backend.Store, genesis []byte) error {
-	c := &chain{store: store}
-	won, err := c.create(ctx, 0, genesis)
+	won, err := create(ctx, store, ledger.EntryKey(0), genesis)
 	if err != nil {
 		return fmt.Errorf("creating the repository: %w", err)
 	}

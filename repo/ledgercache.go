@@ -16,14 +16,15 @@ import (
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
-// ledgerCache keeps ledger entries on local disk, so that they are fetched and their signatures checked once, the last checkpoint, where a replay
-// of them begins, and a pin: the number and hash of the last one seen. The latter two are sealed under the slot's own key. The pin makes a repository
+// ledgerCache keeps ledger entries on local disk, so that they are fetched and their signatures checked once, a state, after which the replay
+// of them goes on, and a pin: the number and hash of the last one seen. The latter two are sealed under the slot's own key. The pin makes a repository
 // that was rolled back visible. The file of entries is a list of records that several processes may append to: u64 number, u32 length, entry.
 type ledgerCache struct {
 	dir     *cacheDir
 	fresh   []byte // records not yet written
 	instead bool   // of those in the file
-	kept    kept
+	kept    keptState
+	gap     bool // the file lacks entries that came after the kept state
 }
 
 const pinName = "pin"
@@ -32,7 +33,7 @@ func (c *cacheDir) ledgerPath() string { return filepath.Join(c.path, "ledger") 
 
 // openChain replays the cached entries, then the store's.
 func (r *Repository) openChain(ctx context.Context, genesis []byte, state *ledger.State, every uint64) (*chain, error) {
-	cache := &ledgerCache{dir: r.cache}
+	cache := &ledgerCache{dir: r.cache, kept: keptState{proved: true}}
 	ch := &chain{
 		store: r.store, cache: cache, genesis: genesis, opener: opener(r.ring), log: r.log, every: every,
 		state: state, origin: origin{proved: true},
@@ -86,13 +87,13 @@ func (c *ledgerCache) replay(ctx context.Context, ch *chain, pinN uint64, pinHas
 	return nil
 }
 
-// find moves the chain to the pin, from the cached checkpoint or from GENESIS on, and reports whether the cache leads there.
+// find moves the chain to the pin, from the cached state or from GENESIS on, and reports whether the cache leads there.
 func (c *ledgerCache) find(ch *chain, pinN uint64, pinHash ID) (bool, error) {
 	b, err := os.ReadFile(c.dir.ledgerPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("reading the cache: %w", err)
 	}
-	if state, from := c.readCheckpoint(ch); state != nil && leadsTo(state, b, pinN, pinHash) {
+	if state, from := c.readState(ch); state != nil && leadsTo(state, b, pinN, pinHash) {
 		ch.state, ch.origin = state, from
 		return true, nil
 	}
@@ -173,7 +174,7 @@ func (c *ledgerCache) add(n uint64, entry []byte) {
 	c.fresh = append(c.fresh, entry...)
 }
 
-// save writes what was added, the last checkpoint, and the pin.
+// save writes what was added, the state, and the pin.
 func (c *ledgerCache) save(state *ledger.State, from *origin) error {
 	if c == nil || !c.dir.on() {
 		return nil
@@ -181,7 +182,7 @@ func (c *ledgerCache) save(state *ledger.State, from *origin) error {
 	if err := c.saveEntries(); err != nil {
 		return err
 	}
-	if err := c.saveCheckpoint(state, from); err != nil {
+	if err := c.saveState(state, from); err != nil {
 		return err
 	}
 	n, hash := state.Head()

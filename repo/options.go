@@ -34,7 +34,7 @@ func (o *Options) withDefaults() Options {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.checkpointEvery == 0 {
-		c.checkpointEvery = checkpointEvery
+		c.checkpointEvery = CheckpointEvery
 	}
 	return c
 }

@@ -99,8 +99,11 @@ func (p *packer) take(ctx context.Context, s sealedSegment) error {
 	if p.bytes += len(s.sealed); p.bytes < maxWaiting*p.session.repo.config.SegmentSize {
 		return nil
 	}
-	return p.rotate(ctx, false)
+	return p.rotate(ctx, !p.full())
 }
+
+// full reports whether it is bytes that the pack has no room for, rather than keys.
+func (p *packer) full() bool { return p.builder.Len() >= p.session.repo.config.PackSize/2 }
 
 // fits reports whether a segment fits into the pack, whose key table has its key then.
 func (p *packer) fits(s *sealedSegment) bool {
@@ -151,7 +154,7 @@ func (p *packer) flush(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.builder.Segments() > 0 {
-		if err := p.rotate(ctx, len(p.waiting) == 0); err != nil {
+		if err := p.rotate(ctx, len(p.waiting) == 0 || !p.full()); err != nil {
 			return err
 		}
 	}

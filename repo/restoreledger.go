@@ -58,8 +58,14 @@ type ledgerRestorer struct {
 	here   map[uint64][]byte   // entries in the cache of this place
 	cached []map[uint64][]byte // those of other places
 	found  []foundEntry        // restored when an entry that is there proves them right
-	states []*ledger.Checkpointed
+	states []namedState
 	report RestoreLedgerReport
+}
+
+// namedState is the state that CHECKPOINT n names.
+type namedState struct {
+	n     uint64
+	bytes []byte
 }
 
 // foundEntry is an entry that the store lost.
@@ -169,11 +175,7 @@ func (r *ledgerRestorer) allHere() bool {
 // apply replays the next entry.
 func (r *ledgerRestorer) apply(b []byte) (err error) {
 	if r.state != nil {
-		if err := r.state.Apply(b); err != nil {
-			return err
-		}
-		r.noteState()
-		return nil
+		return r.applyNext(b)
 	}
 	if r.state, err = ledger.NewState(b, nil); err != nil {
 		r.state = nil
@@ -183,16 +185,20 @@ func (r *ledgerRestorer) apply(b []byte) (err error) {
 	return err
 }
 
-// noteState remembers the last two CHECKPOINTs.
-func (r *ledgerRestorer) noteState() {
-	last := r.state.Checkpoint()
-	switch n := len(r.states); {
-	case last == nil || n > 0 && last == r.states[n-1]:
-		return
-	case n == 2:
-		r.states = r.states[1:]
+// applyNext replays an entry after GENESIS, and remembers the states of the last two CHECKPOINTs.
+func (r *ledgerRestorer) applyNext(b []byte) error {
+	e, err := ledger.Decode(b)
+	if err != nil || e.Type != ledger.TypeCheckpoint {
+		return r.state.Apply(b)
 	}
-	r.states = append(r.states, last)
+	state := r.state.Encode()
+	if err := r.state.Apply(b); err != nil {
+		return err
+	}
+	if r.state.Checkpoints().N == e.N {
+		r.states = append(r.states[max(0, len(r.states)-1):], namedState{e.N, state})
+	}
+	return nil
 }
 
 // find returns an entry that fits from elsewhere, and applies it; nil if there is none.
@@ -252,7 +258,7 @@ func (r *ledgerRestorer) put(ctx context.Context, key string, b, damaged []byte)
 // putStates puts back the states of the last CHECKPOINTs, which the entries lead to.
 func (r *ledgerRestorer) putStates(ctx context.Context) error {
 	for _, c := range r.states {
-		key := ledger.CheckpointKey(c.N)
+		key := ledger.CheckpointKey(c.n)
 		b, err := backend.ReadAll(ctx, r.store.store, key, ledger.MaxState)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -261,12 +267,12 @@ func (r *ledgerRestorer) putStates(ctx context.Context) error {
 			b = []byte{} // such a thing is not worth keeping
 		case err != nil:
 			return err
-		case bytes.Equal(b, c.State):
+		case bytes.Equal(b, c.bytes):
 			continue
 		default:
 			b = append([]byte{}, b...)
 		}
-		if err := r.put(ctx, key, c.State, b); err != nil {
+		if err := r.put(ctx, key, c.bytes, b); err != nil {
 			return err
 		}
 	}

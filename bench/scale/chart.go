@@ -35,7 +35,7 @@ func (r *results) chart() []byte {
 	panels := []panel{
 		{title: "Index: time, by chunks", unit: "s", curves: make([]curve, 2)},
 		{title: "Index: a lookup, hot, by chunks", unit: "ns", curves: make([]curve, 4)},
-		{title: "Ledger: time, by entries", unit: "s", curves: make([]curve, 3)},
+		{title: "Ledger: time, by entries", unit: "s", curves: make([]curve, 4)},
 		{title: "Content map: a lookup, by GiB of disk", unit: "µs", curves: make([]curve, 1)},
 	}
 	add := func(p, c int, name string, x, y float64) {
@@ -56,6 +56,7 @@ func (r *results) chart() []byte {
 		add(2, 0, "cold open", n, x.Cold)
 		add(2, 1, "warm open", n, x.Warm)
 		add(2, 2, "list", n, x.List)
+		add(2, 3, "replay", n, x.Replay)
 	}
 	for _, x := range r.Disk {
 		add(3, 0, "random offset", float64(x.GiB), x.Lookup)

@@ -35,7 +35,7 @@ type config struct {
 
 func main() {
 	var c config
-	step := flag.String("step", "", "one `measurement` (in a process of its own): cold, warm, ledger or disk")
+	step := flag.String("step", "", "one `measurement` (in a process of its own): cold, warm, ledger, replay or disk")
 	chunks := flag.String("chunks", "1e5,1e6,1e7", "sizes of the index, in chunks")
 	sessions := flag.String("sessions", "1e3,1e4", "numbers of sessions that stored 100 chunks each")
 	entries := flag.String("entries", "1e3,2e4,1e5", "sizes of the ledger, in entries; every second is a snapshot")
@@ -86,6 +86,8 @@ func runStep(ctx context.Context, step, dir string, out *os.File) error {
 		result, err = measureWarm(ctx, dir)
 	case "ledger":
 		result, err = measureLedger(ctx, dir)
+	case "replay":
+		result, err = measureReplay(ctx, dir)
 	case "disk":
 		result, err = measureDisk(ctx, dir)
 	default:

@@ -163,3 +163,18 @@ func (a *appender) session(commit func(ledger.SessionID) (*ledger.Commit, error)
 	}
 	return nil
 }
+
+// checkpoint adds a CHECKPOINT, and keeps its state only.
+func (a *appender) checkpoint() error {
+	n, _ := a.state.Head()
+	if old := a.state.Checkpoints().N; old != 0 {
+		path := filepath.Join(storePath(a.dir), filepath.FromSlash(ledger.CheckpointKey(old)))
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	if err := a.write(ledger.CheckpointKey(n), a.state.Encode()); err != nil {
+		return err
+	}
+	return a.append(a.state.NextCheckpoint())
+}

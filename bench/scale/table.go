@@ -37,9 +37,9 @@ func (r *results) print(w io.Writer) {
 	}
 	if len(r.Ledger) > 0 {
 		fmt.Fprintln(w, "Ledger")
-		table("entries\tsnapshots\tcold s\twarm s\tlist s\tprivate MB\tB an entry\t", func(t io.Writer) {
+		table("entries\tsnapshots\treplay s\tcold s\twarm s\tlist s\tprivate MB\tstate MB\tB an entry\t", func(t io.Writer) {
 			for _, x := range r.Ledger {
-				fmt.Fprintf(t, "%.0e\t%d\t%.2f\t%.3f\t%.3f\t%.0f\t%.0f\t\n", float64(x.Entries), x.Snapshots, x.Cold, x.Warm, x.List, float64(x.Private)/mb, x.Bytes)
+				fmt.Fprintf(t, "%.0e\t%d\t%.2f\t%.3f\t%.3f\t%.3f\t%.0f\t%.1f\t%.0f\t\n", float64(x.Entries), x.Snapshots, x.Replay, x.Cold, x.Warm, x.List, float64(x.Private)/mb, x.State/mb, x.Bytes)
 			}
 		})
 	}

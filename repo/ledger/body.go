@@ -70,12 +70,25 @@ const indexFileSize = 16 + 32 + 4
 
 func appendIndexFiles(b []byte, list []IndexFile) []byte {
 	b = wire.AppendUvarint(b, uint64(len(list)))
-	for _, f := range list {
-		b = append(b, f.Session[:]...)
-		b = append(b, f.Hash[:]...)
-		b = wire.AppendU32(b, f.Size)
+	for i := range list {
+		b = appendIndexFile(b, &list[i])
 	}
 	return b
+}
+
+func appendIndexFile(b []byte, f *IndexFile) []byte {
+	b = append(b, f.Session[:]...)
+	b = append(b, f.Hash[:]...)
+	return wire.AppendU32(b, f.Size)
+}
+
+func decodeIndexFile(d *wire.Decoder) (f IndexFile) {
+	d.Copy(f.Session[:])
+	d.Copy(f.Hash[:])
+	if f.Size = d.U32(); f.Size == 0 {
+		d.Fail("index file of 0 bytes")
+	}
+	return f
 }
 
 func decodeIndexFiles(d *wire.Decoder) []IndexFile {
@@ -90,11 +103,7 @@ func decodeIndexFiles(d *wire.Decoder) []IndexFile {
 	list, seen := make([]IndexFile, n), make(map[name]struct{}, n)
 	for i := range list {
 		f := &list[i]
-		d.Copy(f.Session[:])
-		d.Copy(f.Hash[:])
-		if f.Size = d.U32(); f.Size == 0 {
-			d.Fail("index file of 0 bytes")
-		}
+		*f = decodeIndexFile(d)
 		seen[name{f.Session, f.Hash}] = struct{}{}
 	}
 	if len(seen) != n {

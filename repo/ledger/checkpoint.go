@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -22,7 +21,7 @@ func CheckpointKey(n uint64) string { return fmt.Sprintf("%s%0*d", CheckpointPre
 // It changes nothing: it is void if it does not say so rightly.
 type Checkpoint struct {
 	unsealed
-	State crypto.ID // hash of what State.Encode returns
+	State crypto.ID // HashState of what State.Encode returns
 	Size  uint64    // of it in bytes, 1 to MaxState
 }
 
@@ -49,59 +48,18 @@ func ParseCheckpointKey(key string) (uint64, error) {
 	return ParseEntryKey(EntryPrefix + digits)
 }
 
-// Checkpointed is a CHECKPOINT and what it stands for. Its slices are shared: read only.
-type Checkpointed struct {
-	N uint64 // number of the entry
-	// Before is the number of the CHECKPOINT before this one; 0 if there is none, N if the replay began here, so that it is not known.
-	Before uint64
-	Entry  []byte
-	State  []byte // after the entries before it, encoded
-}
+// Checkpoints are the numbers of the last CHECKPOINT and of the one before it; 0 if there is none.
+type Checkpoints struct{ N, Before uint64 }
 
-// Checkpoint returns the last CHECKPOINT, nil if there is none.
-func (s *State) Checkpoint() *Checkpointed { return s.checkpoint }
-
-// encoding is an encoded state.
-type encoding struct {
-	bytes []byte
-	hash  crypto.ID
-}
-
-func (s *State) encode() *encoding {
-	if s.encoding == nil {
-		b := s.appendState(nil)
-		s.encoding = &encoding{bytes: b, hash: crypto.Hash(b)}
-	}
-	return s.encoding
-}
-
-// Encode returns the state as it is now, as a CHECKPOINT that comes next would stand for it, and that CHECKPOINT. Everybody encodes it alike, with keys
-// or without. The bytes are shared: read only.
-func (s *State) Encode() ([]byte, *Checkpoint) {
-	e := s.encode()
-	return e.bytes, &Checkpoint{State: e.hash, Size: uint64(len(e.bytes))}
-}
-
-// keepCheckpoint notes a valid CHECKPOINT.
-func (s *State) keepCheckpoint(e *Entry) {
-	c := &Checkpointed{N: e.N, Entry: bytes.Clone(e.raw), State: s.encode().bytes}
-	if s.checkpoint != nil {
-		c.Before = s.checkpoint.N
-	}
-	s.checkpoint = c
-}
+// Checkpoints returns the last two CHECKPOINTs.
+func (s *State) Checkpoints() Checkpoints { return s.checkpoint }
 
 // SinceCheckpoint returns how many entries came after the last CHECKPOINT, or after GENESIS if there is none.
-func (s *State) SinceCheckpoint() uint64 {
-	if s.checkpoint == nil {
-		return s.next - 1
-	}
-	return s.next - s.checkpoint.N - 1
-}
+func (s *State) SinceCheckpoint() uint64 { return s.next - s.checkpoint.N - 1 }
 
 func (s *State) judgeCheckpoint(c *Checkpoint) string {
-	if e := s.encode(); c.State != e.hash || c.Size != uint64(len(e.bytes)) {
-		return fmt.Sprintf("the state is %s, not %s", e.hash, c.State)
+	if want := s.NextCheckpoint(); *c != *want {
+		return fmt.Sprintf("the state is %s of %d bytes, not %s of %d", want.State, want.Size, c.State, c.Size)
 	}
 	return ""
 }

@@ -9,24 +9,35 @@ import (
 	"github.com/holdfast-backup/holdfast/crypto"
 )
 
-// checkpoints returns the valid CHECKPOINT entries of a chain with what they stand for.
-func checkpoints(t testing.TB, raw [][]byte) (list []*Checkpointed) {
+// checkpointed is a CHECKPOINT with what it stands for.
+type checkpointed struct {
+	n            uint64
+	entry, state []byte
+}
+
+// checkpoints returns the valid CHECKPOINT entries of a chain.
+func checkpoints(t testing.TB, raw [][]byte) (list []checkpointed) {
 	s, err := NewState(raw[0], nil)
 	require.NoError(t, err)
-	for _, b := range raw[1:] {
+	for i, b := range raw[1:] {
+		n := uint64(i + 1)
+		var state []byte
+		if e, err := Decode(b); err == nil && e.Type == TypeCheckpoint {
+			state = s.Encode()
+		}
 		require.NoError(t, s.Apply(b))
-		if c := s.Checkpoint(); c != nil && (len(list) == 0 || c.N > list[len(list)-1].N) {
-			list = append(list, c)
+		if s.Checkpoints().N == n {
+			list = append(list, checkpointed{n, b, state})
 		}
 	}
 	return list
 }
 
 // goOn replays what follows a checkpoint.
-func goOn(t testing.TB, raw [][]byte, c *Checkpointed, o Opener, trusted bool) *State {
-	s, err := Restore(raw[0], c.Entry, c.State, o, trusted)
+func goOn(t testing.TB, raw [][]byte, c checkpointed, o Opener) *State {
+	s, err := Restore(raw[0], c.entry, c.state, o)
 	require.NoError(t, err)
-	for _, b := range raw[c.N+1:] {
+	for _, b := range raw[c.n+1:] {
 		require.NoError(t, s.Apply(b))
 	}
 	return s
@@ -58,14 +69,14 @@ func withoutPast(s *State, from uint64) public {
 
 // compareRestored compares replays from the first, the middle and the last checkpoint with one from the beginning.
 func compareRestored(t *testing.T, c *chain) {
-	want, bytesOf := c.state, func(s *State) []byte { b, _ := s.Encode(); return b }
+	want := c.state
 	all := checkpoints(t, c.raw)
 	for i, cp := range all {
 		if i != 0 && i != len(all)/2 && i != len(all)-1 {
 			continue
 		}
-		got := goOn(t, c.raw, cp, c.admin, i%2 == 0)
-		require.Equal(t, withoutPast(want, cp.N), withoutPast(got, cp.N))
+		got := goOn(t, c.raw, cp, c.admin)
+		require.Equal(t, withoutPast(want, cp.n), withoutPast(got, cp.n))
 		require.Equal(t, want.Snapshots(), got.Snapshots(), "with their facts and tags")
 		require.Equal(t, want.Recoverable(), got.Recoverable())
 		require.Equal(t, want.LiveSessions(), got.LiveSessions())
@@ -75,19 +86,32 @@ func compareRestored(t *testing.T, c *chain) {
 		for _, o := range want.LiveSessions() {
 			require.Equal(t, want.Covers(o.ID), got.Covers(o.ID))
 		}
-		require.True(t, bytes.Equal(bytesOf(want), bytesOf(got)))
-		require.True(t, bytes.Equal(bytesOf(want), bytesOf(goOn(t, c.raw, cp, nil, false))), "as an auditor sees it")
+		require.Equal(t, want.Checkpoints(), got.Checkpoints())
+		require.Equal(t, want.Encode(), got.Encode())
+		require.Equal(t, want.NextCheckpoint(), got.NextCheckpoint())
+		require.Equal(t, want.Encode(), goOn(t, c.raw, cp, nil).Encode(), "as an auditor sees it")
 	}
+	kept, err := Resume(c.raw[0], want.Encode(), c.admin)
+	require.NoError(t, err)
+	require.Equal(t, withoutPast(want, want.next), withoutPast(kept, want.next))
+	require.Equal(t, want.NextCheckpoint(), kept.NextCheckpoint())
 }
 
 func TestCheckpoint(t *testing.T) {
 	c := newCast(t)
-	require.Nil(t, c.state.Checkpoint())
+	require.Zero(t, c.state.Checkpoints())
 	require.Equal(t, "checkpoints/000000000012", CheckpointKey(12))
+	at, err := ParseCheckpointKey(CheckpointKey(12))
+	require.NoError(t, err)
+	require.EqualValues(t, 12, at)
+	for _, bad := range []string{"", "checkpoints/", "checkpoints/12", EntryKey(12), "checkpoints/0000000000012"} {
+		_, err := ParseCheckpointKey(bad)
+		require.Error(t, err, bad)
+	}
 	for range 2 { // a session may hold again what it holds
 		c.ok(c.collector, &Hold{Session: sid(5), Snapshots: []crypto.ID{snap(1)}})
 	}
-	_, body := c.state.Encode()
+	body := c.state.NextCheckpoint()
 	before := publicOf(c.state)
 	n, _ := c.state.Head()
 
@@ -95,11 +119,11 @@ func TestCheckpoint(t *testing.T) {
 	require.ErrorAs(t, c.state.Check(c.writer.Actor().ID(), body), &void)
 	require.NotEmpty(t, c.put(c.admin, &Checkpoint{State: snap(1), Size: body.Size}))
 	require.NotEmpty(t, c.put(c.admin, body), "it is the state before the last entry")
-	require.Nil(t, c.state.Checkpoint())
-	state, body := c.state.Encode()
-	c.ok(c.collector, body)
-	cp := c.state.Checkpoint()
-	require.Equal(t, &Checkpointed{N: n + 2, Entry: c.raw[n+2], State: state}, cp)
+	require.Zero(t, c.state.Checkpoints())
+	require.EqualValues(t, n+1, c.state.SinceCheckpoint())
+	c.ok(c.collector, c.state.NextCheckpoint())
+	require.Equal(t, Checkpoints{N: n + 2}, c.state.Checkpoints())
+	require.Zero(t, c.state.SinceCheckpoint())
 
 	after := publicOf(c.state)
 	after.Next, after.Last, after.Void = before.Next, before.Last, before.Void
@@ -111,20 +135,18 @@ func TestCheckpoint(t *testing.T) {
 func TestForgedCheckpoint(t *testing.T) {
 	c := newCast(t)
 	sign := func(ring *crypto.Keyring, s *State) (entry, state []byte) {
-		state, body := s.Encode()
 		n, last := s.Head()
-		entry, err := New(ring, body, n, last, 1)
+		entry, err := New(ring, s.NextCheckpoint(), n, last, 1)
 		require.NoError(t, err)
-		return entry, state
+		return entry, s.Encode()
 	}
 	entry, state := sign(c.collector, c.state)
-	_, err := Restore(c.raw[0], entry, state, nil, false)
+	_, err := Restore(c.raw[0], entry, state, nil)
 	require.NoError(t, err)
-	_, body := c.state.Encode()
 	n, last := c.state.Head()
-	misplaced, err := New(c.collector, body, n+3, last, 1)
+	misplaced, err := New(c.collector, c.state.NextCheckpoint(), n+3, last, 1)
 	require.NoError(t, err)
-	_, err = Restore(c.raw[0], misplaced, state, nil, false)
+	_, err = Restore(c.raw[0], misplaced, state, nil)
 	require.ErrorContains(t, err, "it is the state after")
 
 	stranger, err := c.admin.Restrict(crypto.Admin)
@@ -169,9 +191,9 @@ func TestForgedCheckpoint(t *testing.T) {
 	}
 	for name, forge := range cases {
 		s := c.state.Clone()
-		s.encoding = nil
+		s.parts = [lists]parts{}
 		entry, state := sign(forge(s), s)
-		_, err := Restore(c.raw[0], entry, state, nil, false)
+		_, err := Restore(c.raw[0], entry, state, nil)
 		bad := new(CorruptError)
 		require.ErrorAs(t, err, &bad, name)
 		t.Log(name, ": ", err)
@@ -180,19 +202,18 @@ func TestForgedCheckpoint(t *testing.T) {
 
 func TestRestoreDamaged(t *testing.T) {
 	c := newCast(t)
-	_, body := c.state.Encode()
-	c.ok(c.admin, body)
-	cp := c.state.Checkpoint()
-	for i := range cp.State {
-		b := bytes.Clone(cp.State)
+	c.ok(c.admin, c.state.NextCheckpoint())
+	cp := checkpoints(t, c.raw)[0]
+	for i := range cp.state {
+		b := bytes.Clone(cp.state)
 		b[i] ^= 0x10
-		_, err := Restore(c.raw[0], cp.Entry, b, c.admin, true)
+		_, err := Restore(c.raw[0], cp.entry, b, c.admin)
 		require.Error(t, err, "byte %d", i)
 	}
-	for i := range cp.Entry {
-		b := bytes.Clone(cp.Entry)
+	for i := range cp.entry {
+		b := bytes.Clone(cp.entry)
 		b[i] ^= 0x10
-		_, err := Restore(c.raw[0], b, cp.State, c.admin, false)
+		_, err := Restore(c.raw[0], b, cp.state, c.admin)
 		require.Error(t, err, "byte %d", i)
 	}
 }
@@ -200,24 +221,32 @@ func TestRestoreDamaged(t *testing.T) {
 // FuzzRestore: no bytes that somebody signed for a state make it panic, hang, or be read in two forms.
 func FuzzRestore(f *testing.F) {
 	c := newCast(f)
-	seed, _ := c.state.Encode()
-	f.Add(seed)
+	f.Add(c.state.Encode())
 	n, last := c.state.Head()
 	f.Fuzz(func(t *testing.T, state []byte) {
-		if len(state) == 0 {
+		if kept, err := Resume(c.raw[0], state, c.admin); err == nil {
+			walk(kept)
+		}
+		hash, err := HashState(state)
+		if err != nil || len(state) == 0 {
 			return
 		}
-		entry, err := New(c.admin, &Checkpoint{State: crypto.Hash(state), Size: uint64(len(state))}, n, last, 1)
+		entry, err := New(c.admin, &Checkpoint{State: hash, Size: uint64(len(state))}, n, last, 1)
 		require.NoError(t, err)
-		s, err := Restore(c.raw[0], entry, state, c.admin, true)
+		s, err := Restore(c.raw[0], entry, state, c.admin)
 		if err != nil {
 			return
 		}
-		for id := range s.sessions {
-			s.Covers(id)
-			s.Outcome(id)
-		}
-		s.Needed()
-		require.Equal(t, state, s.Checkpoint().State)
+		walk(s)
 	})
+}
+
+// walk follows all that a state refers to.
+func walk(s *State) {
+	for id := range s.sessions {
+		s.Covers(id)
+		s.Outcome(id)
+	}
+	s.Needed()
+	s.Encode()
 }

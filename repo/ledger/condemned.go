@@ -120,6 +120,7 @@ func (s *State) condemn(e *Entry, c *Condemn) {
 		}
 	}
 	s.index = append(left, c.Added...)
+	s.parts[indexList] = nil
 	k := &s.collection
 	if len(c.Retired) > 0 {
 		p := &Condemned{N: e.N, Session: c.Session, Marked: c.Marked, Retired: c.Retired, Added: c.Added}
@@ -131,6 +132,7 @@ func (s *State) condemn(e *Entry, c *Condemn) {
 func (s *State) delete(e *Entry, x *Delete) {
 	k := &s.collection
 	k.pending = slices.DeleteFunc(slices.Clone(k.pending), func(p *Condemned) bool { return p.N == x.Condemned })
+	s.changed(indexList, len(s.index))
 	s.index = append(slices.Clip(s.index), x.Added...)
 	k.indexed, k.collected, k.needed, k.deleted = e.N+1, e.N+1, e.N+1, e.N+1
 	for i, snap := range s.snapshots {
@@ -138,6 +140,7 @@ func (s *State) delete(e *Entry, x *Delete) {
 			gone := *snap
 			gone.Facts, gone.commit, gone.tags = nil, nil, nil
 			s.snapshots[i] = &gone
+			s.changed(snapshotList, i)
 		}
 	}
 }
@@ -165,6 +168,7 @@ func (s *State) hold(e *Entry, h *Hold) {
 		}
 	}
 	holds[h.Session] = held
+	s.changed(sessionList, s.sessions[h.Session].place)
 	s.collection.holds, s.collection.needed = holds, e.N+1
 }
 

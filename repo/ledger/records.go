@@ -11,6 +11,8 @@ type Actor struct {
 	Label      string // empty when the key is not held
 	AdmittedAt uint64 // entry number
 	RemovedAt  uint64 // entry number; 0: not removed
+
+	place uint64 // in the order of admission
 }
 
 // End says how a session ended.
@@ -65,6 +67,7 @@ type Session struct {
 	Program  string
 
 	entry []byte // its OPEN, while live
+	place int    // in the order of the OPENs
 }
 
 // Snapshot is a committed snapshot as the ledger tells it.

@@ -15,9 +15,8 @@ import (
 // the keys, that they signed the CHECKPOINT, the OPENs of live sessions, and the COMMITs and TAGS of snapshots. That nothing is left out or made up besides, such as the removal of a key,
 // only a replay from entry 0 shows: until then one trusts the collector or admin who signed the CHECKPOINT.
 //
-// With trusted the signatures are taken for good, as [State.ApplyTrusted] does. State.Checkpoint tells where the state began. Void, Flaws and what was sealed in the OPEN of ended sessions
-// are not known for what came before. Errors are as Apply's.
-func Restore(genesis, entry, state []byte, o Opener, trusted bool) (*State, error) {
+// Void, Flaws and what was sealed in the OPEN of ended sessions are not known for what came before. Errors are as Apply's.
+func Restore(genesis, entry, state []byte, o Opener) (*State, error) {
 	e, err := Decode(entry)
 	if err != nil {
 		return nil, &CorruptError{Err: err}
@@ -26,18 +25,30 @@ func Restore(genesis, entry, state []byte, o Opener, trusted bool) (*State, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &restorer{State: s, trusted: trusted}
-	if err := r.read(e, state); err != nil {
+	r := &restorer{State: s}
+	if err := r.named(e, state); err != nil {
 		return nil, &CorruptError{N: e.N, Err: fmt.Errorf("the state of a checkpoint: %w", err)}
 	}
-	// Encoding it anew shows that it had its only form.
-	if err := s.apply(entry, trusted); err != nil {
+	// Hashing it anew shows that it had its only form.
+	if err := s.Apply(entry); err != nil {
 		return nil, err
 	}
 	if len(s.void) > 0 {
 		return nil, &CorruptError{N: e.N, Err: fmt.Errorf("the checkpoint is void: %s", s.void[0].Why)}
 	}
-	s.checkpoint.Before = e.N
+	return s, nil
+}
+
+// Resume goes on with a state that Encode returned earlier and that was kept where nobody else writes: signatures are not verified again. Otherwise it is as Restore.
+func Resume(genesis, state []byte, o Opener) (*State, error) {
+	s, err := NewState(genesis, o)
+	if err != nil {
+		return nil, err
+	}
+	r := &restorer{State: s, trusted: true}
+	if err := r.read(state); err != nil {
+		return nil, &CorruptError{N: r.next, Err: fmt.Errorf("a kept state: %w", err)}
+	}
 	return s, nil
 }
 
@@ -46,6 +57,7 @@ type restorer struct {
 	*State
 	trusted bool
 	signed  []signedEntry
+	files   map[IndexFile]struct{}
 }
 
 // signedEntry is an entry whose signature is to be verified.
@@ -54,32 +66,65 @@ type signedEntry struct {
 	actor crypto.Actor
 }
 
-func (r *restorer) read(e *Entry, state []byte) error {
+// named reads the state that a CHECKPOINT names.
+func (r *restorer) named(e *Entry, state []byte) error {
 	body, err := e.Body()
 	if err != nil {
 		return err
 	}
 	c, ok := body.(*Checkpoint)
-	if !ok || c.State != crypto.Hash(state) {
+	hash, err := HashState(state)
+	if !ok || err != nil || c.State != hash || c.Size != uint64(len(state)) {
 		return errors.New("it is not what the entry names")
 	}
-	d := wire.NewDecoder(state)
-	r.head(d)
-	if d.Err() == nil && r.next != e.N {
-		d.Fail("it is the state after %d entries", r.next)
+	if err := r.read(state); err != nil {
+		return err
 	}
-	r.readKeys(d)
-	r.readSessions(d)
-	r.index = decodeIndexFiles(d)
-	r.readCondemned(d)
-	r.readSnapshots(d)
+	if r.next != e.N {
+		return fmt.Errorf("it is the state after %d entries", r.next)
+	}
+	return nil
+}
+
+func (r *restorer) read(state []byte) error {
+	d := wire.NewDecoder(state)
+	var counts [lists]int
+	readPart(d, func(d *wire.Decoder) { counts = r.head(d) })
+	r.files = make(map[IndexFile]struct{})
+	read := [lists]func(*wire.Decoder){sessionList: r.readSession, indexList: r.readIndexFile, snapshotList: r.readSnapshot}
+	for i, l := range r.lists() {
+		for at := 0; at < counts[i] && d.Err() == nil; at += l.inPart {
+			readPart(d, func(d *wire.Decoder) {
+				for range min(l.inPart, counts[i]-at) {
+					if read[i](d); d.Err() != nil {
+						return
+					}
+				}
+			})
+		}
+		if i == sessionList && d.Err() == nil {
+			r.linkAdopted(d)
+		}
+	}
 	if err := d.Finish(); err != nil {
 		return err
 	}
 	return r.verify()
 }
 
-func (r *restorer) head(d *wire.Decoder) {
+// readPart reads one part of a state, all of it.
+func readPart(d *wire.Decoder, read func(*wire.Decoder)) {
+	p := wire.NewDecoder(d.Bytes(MaxState, "part of a state"))
+	if d.Err() != nil {
+		return
+	}
+	read(p)
+	if err := p.Finish(); err != nil {
+		d.Fail("%v", err)
+	}
+}
+
+func (r *restorer) head(d *wire.Decoder) (counts [lists]int) {
 	d.Magic(stateMagic, stateVersion)
 	var first crypto.ID
 	if d.Copy(first[:]); first != r.first {
@@ -91,6 +136,14 @@ func (r *restorer) head(d *wire.Decoder) {
 	for _, mark := range r.collection.marks() {
 		*mark = d.UvarintMax(r.next, "entries")
 	}
+	r.checkpoint.N = d.UvarintMax(r.next, "entries")
+	r.checkpoint.Before = d.UvarintMax(r.checkpoint.N, "entries")
+	r.readKeys(d)
+	r.readCondemned(d)
+	for i := range counts {
+		counts[i] = int(d.UvarintMax(MaxState, "items"))
+	}
+	return counts
 }
 
 // entry decodes an entry that stands in the state, by an actor who may write it.
@@ -144,18 +197,31 @@ func (r *restorer) readKeys(d *wire.Decoder) {
 	}
 }
 
-func (r *restorer) readSessions(d *wire.Decoder) {
-	for range d.Count(16+1+3+8, "ended sessions") {
-		if r.readEnded(d); d.Err() != nil {
-			return
-		}
+func (r *restorer) readSession(d *wire.Decoder) {
+	var s *Session
+	if flags := d.U8(); flags == byte(Live) {
+		s = r.readLive(d)
+	} else {
+		s = r.readEnded(d, flags)
 	}
-	for range d.Count(2, "live sessions") {
-		if r.readLive(d); d.Err() != nil {
-			return
-		}
+	if d.Err() != nil {
+		return
 	}
-	r.linkAdopted(d)
+	if n := len(r.opened); n > 0 && r.sessions[r.opened[n-1]].OpenedAt >= s.OpenedAt || r.sessions[s.ID] != nil {
+		d.Fail("session %s is not the next one", s.ID)
+		return
+	}
+	s.place = len(r.opened)
+	r.sessions[s.ID], r.opened = s, append(r.opened, s.ID)
+}
+
+func (r *restorer) readIndexFile(d *wire.Decoder) {
+	f := decodeIndexFile(d)
+	if _, twice := r.files[f]; twice {
+		d.Fail("index file %s is listed twice", f.Hash)
+	}
+	r.files[f] = struct{}{}
+	r.index = append(r.index, f)
 }
 
 // linkAdopted makes sure that who follows adoptions, in either direction, comes to an end.
@@ -177,10 +243,8 @@ func (r *restorer) linkAdopted(d *wire.Decoder) {
 	}
 }
 
-func (r *restorer) readEnded(d *wire.Decoder) {
-	s := &Session{ID: decodeSession(d)}
-	flags := d.U8()
-	s.End = End(flags & endBits)
+func (r *restorer) readEnded(d *wire.Decoder, flags byte) *Session {
+	s := &Session{ID: decodeSession(d), End: End(flags & endBits)}
 	if flags&endCollecting != 0 {
 		s.Purpose = Collecting
 	}
@@ -192,30 +256,31 @@ func (r *restorer) readEnded(d *wire.Decoder) {
 		d.Copy(s.Open[:])
 	}
 	s.Adopts = decodeDistinct(d, "adopted sessions", func(id *SessionID) []byte { return id[:] })
-	if s.End == Live || s.End > Removed {
+	if s.End == Live || s.End > Removed || flags > endBits|endCollecting|endOpenHash {
 		d.Fail("session %s did not end", s.ID)
 	}
 	if d.Err() == nil {
 		s.Actor = r.admitted[actor]
-		r.sessions[s.ID] = s
 	}
+	return s
 }
 
-func (r *restorer) readLive(d *wire.Decoder) {
+func (r *restorer) readLive(d *wire.Decoder) *Session {
 	e, body := r.entry(d, d.Bytes(MaxEntry, "entry"))
 	held := decodeDistinct(d, "held snapshots", func(id *crypto.ID) []byte { return id[:] })
 	o, ok := body.(*Open)
 	if d.Err() != nil || !ok {
 		d.Fail("not an OPEN entry")
-		return
+		return nil
 	}
-	r.addSession(e, o, r.unseal(e, o))
 	if len(held) > 0 {
 		if r.collection.holds == nil {
 			r.collection.holds = map[SessionID][]crypto.ID{}
 		}
 		r.collection.holds[o.Session] = held
 	}
+	r.live[o.Session] = struct{}{}
+	return newSession(e, o, r.unseal(e, o))
 }
 
 func (r *restorer) readCondemned(d *wire.Decoder) {
@@ -231,27 +296,25 @@ func (r *restorer) readCondemned(d *wire.Decoder) {
 	}
 }
 
-func (r *restorer) readSnapshots(d *wire.Decoder) {
-	for range d.Count(1+3, "snapshots") {
-		var snap *Snapshot
-		if d.U8() == snapshotGone {
-			snap = new(Snapshot)
-			d.Copy(snap.ID[:])
-			snap.CommittedAt = d.UvarintMax(r.next, "entries")
-			snap.ForgottenAt = d.UvarintMax(r.next, "entries")
-		} else {
-			snap = r.readKept(d)
-		}
-		if d.Err() != nil {
-			return
-		}
-		if _, twice := r.places[snap.ID]; twice {
-			d.Fail("snapshot %s is listed twice", snap.ID)
-			return
-		}
-		r.places[snap.ID] = len(r.snapshots)
-		r.snapshots = append(r.snapshots, snap)
+func (r *restorer) readSnapshot(d *wire.Decoder) {
+	var snap *Snapshot
+	if d.U8() == snapshotGone {
+		snap = new(Snapshot)
+		d.Copy(snap.ID[:])
+		snap.CommittedAt = d.UvarintMax(r.next, "entries")
+		snap.ForgottenAt = d.UvarintMax(r.next, "entries")
+	} else {
+		snap = r.readKept(d)
 	}
+	if d.Err() != nil {
+		return
+	}
+	if _, twice := r.places[snap.ID]; twice {
+		d.Fail("snapshot %s is listed twice", snap.ID)
+		return
+	}
+	r.places[snap.ID] = len(r.snapshots)
+	r.snapshots = append(r.snapshots, snap)
 }
 
 func (r *restorer) readKept(d *wire.Decoder) *Snapshot {

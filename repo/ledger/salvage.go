@@ -23,6 +23,7 @@ func (s *State) Salvage(snapshots []Snapshot, files []IndexFile) {
 		}
 	}
 	s.index = slices.Clone(files)
+	s.parts = [lists]parts{}
 	s.collection.pending = nil
 	s.collection.indexed = s.next
 }

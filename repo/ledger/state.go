@@ -24,14 +24,15 @@ type State struct {
 	admitted   []crypto.ActorID
 	keys       [][]byte // the valid KEY entries
 	sessions   map[SessionID]*Session
+	opened     []SessionID // in that order
 	live       map[SessionID]struct{}
 	index      []IndexFile // live; appended to, or replaced
 	snapshots  []*Snapshot
 	places     map[crypto.ID]int // of snapshots
 	features   FeatureSets       // sets are replaced, never written
 	collection collection
-	checkpoint *Checkpointed // the last one
-	encoding   *encoding     // of the state as it is, once somebody asked for it
+	checkpoint Checkpoints
+	parts      [lists]parts
 	void       []VoidEntry
 	flaws      []Flaw
 }
@@ -139,7 +140,6 @@ func (s *State) apply(b []byte, trusted bool) error {
 	}
 	s.last = e.Hash()
 	s.next++
-	s.encoding = nil
 	return nil
 }
 
@@ -199,7 +199,11 @@ func (s *State) Clone() *State {
 	c.admitted = slices.Clone(s.admitted)
 	c.keys = slices.Clip(s.keys)
 	c.sessions = maps.Clone(s.sessions)
+	c.opened = slices.Clip(s.opened)
 	c.live = maps.Clone(s.live)
+	for i := range c.parts {
+		c.parts[i] = slices.Clone(s.parts[i])
+	}
 	c.index = slices.Clip(s.index)
 	c.snapshots = slices.Clone(s.snapshots)
 	c.places = maps.Clone(s.places)

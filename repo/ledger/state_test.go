@@ -29,7 +29,7 @@ func TestViews(t *testing.T) {
 	require.Equal(t, n-1, actors[5].RemovedAt)
 	a, ok := s.Actor(c.reader.Actor().ID())
 	require.True(t, ok)
-	require.Equal(t, Actor{Actor: c.reader.Actor(), ID: c.reader.Actor().ID(), Role: crypto.Reader, Slot: SlotID{3}, Label: "reader", AdmittedAt: 3}, a)
+	require.Equal(t, Actor{Actor: c.reader.Actor(), ID: c.reader.Actor().ID(), Role: crypto.Reader, Slot: SlotID{3}, Label: "reader", AdmittedAt: 3, place: 3}, a)
 	_, ok = s.Actor(crypto.ActorID{})
 	require.False(t, ok)
 

@@ -41,7 +41,7 @@ func (s *State) update(e *Entry, body Body) {
 	case *Unforget:
 		s.unforget(e, b)
 	case *Checkpoint:
-		s.keepCheckpoint(e)
+		s.checkpoint = Checkpoints{N: e.N, Before: s.checkpoint.N}
 	case *Features:
 		s.features.Read = union(s.features.Read, b.Add.Read)
 		s.features.Write = union(s.features.Write, b.Add.Write)
@@ -64,20 +64,24 @@ func (s *State) open(e *Entry, o *Open) {
 		s.end(id, Adopted, e.N)
 		s.sessions[id].Adopter = o.Session // the record is new and not shared yet
 	}
-	s.addSession(e, o, opened)
+	session := newSession(e, o, opened)
+	session.place = len(s.opened)
+	s.changed(sessionList, session.place)
+	s.sessions[o.Session], s.opened = session, append(s.opened, o.Session)
+	s.live[o.Session] = struct{}{}
 }
 
-func (s *State) addSession(e *Entry, o *Open, opened bool) {
-	s.sessions[o.Session] = &Session{
+func newSession(e *Entry, o *Open, opened bool) *Session {
+	return &Session{
 		ID: o.Session, Actor: e.Actor, OpenedAt: e.N, Open: e.Hash(), Time: e.Time, Purpose: o.Purpose, Adopts: o.Adopts,
 		Unsealed: opened, Kind: o.Kind, Host: o.Host, Source: o.Source, Program: o.Program, entry: bytes.Clone(e.raw),
 	}
-	s.live[o.Session] = struct{}{}
 }
 
 func (s *State) commit(e *Entry, c *Commit) {
 	s.end(c.Session, Committed, e.N)
 	if len(c.IndexFiles) > 0 {
+		s.changed(indexList, len(s.index))
 		s.index = append(s.index, c.IndexFiles...)
 		s.collection.indexed = e.N + 1
 	}
@@ -86,6 +90,7 @@ func (s *State) commit(e *Entry, c *Commit) {
 		return
 	}
 	s.unseal(e, c)
+	s.changed(snapshotList, len(s.snapshots))
 	s.places[c.Snapshot] = len(s.snapshots)
 	s.snapshots = append(s.snapshots, newSnapshot(e, c))
 }
@@ -105,10 +110,17 @@ func (s *State) end(id SessionID, how End, n uint64) {
 	session.End, session.EndedAt, session.entry = how, n, nil
 	s.sessions[id] = &session
 	delete(s.live, id)
+	for _, covered := range s.Covers(id) {
+		s.changed(sessionList, s.sessions[covered].place)
+	}
+	for _, held := range s.collection.holds[id] {
+		s.changed(snapshotList, s.places[held])
+	}
 }
 
 func (s *State) change(id crypto.ID, f func(*Snapshot)) {
 	place := s.places[id]
+	s.changed(snapshotList, place)
 	snap := *s.snapshots[place]
 	f(&snap)
 	s.snapshots[place] = &snap
@@ -133,6 +145,7 @@ func (s *State) key(e *Entry, k *Key) {
 }
 
 func (s *State) admit(a *Actor) {
+	a.place = uint64(len(s.admitted))
 	s.actors[a.ID] = a
 	s.admitted = append(s.admitted, a.ID)
 }
