@@ -80,6 +80,21 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("object %s has %d bytes, more than the %d allowed", e.Key, e.Size, e.Max)
 }
 
+// DamagedError reports an object that is there and that the storage cannot read, or not all of it: a bad sector, or a checksum that the file system or
+// service found wrong.
+type DamagedError struct {
+	// Key is the object's key.
+	Key string
+	// Err is what the storage said.
+	Err error
+}
+
+// Error gives what the storage said.
+func (e *DamagedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
 // SourceError reports that the source of a Put failed, not the store.
 type SourceError struct {
 	// Off is the offset in the source at which reading failed, in bytes.
@@ -124,7 +139,7 @@ func Permanent(err error) error {
 }
 
 // IsPermanent reports whether trying again cannot cure err. It holds for errors marked with [Permanent], missing and
-// existing objects, refused permission, invalid and oversized requests, conflicts, locks held by others, a closed store,
+// existing and damaged objects, refused permission, invalid and oversized requests, conflicts, locks held by others, a closed store,
 // a source that failed, and a file system that is full or read-only. An error of a context is not permanent here, since
 // drivers have time limits of their own: whoever tries again looks at their own context first.
 func IsPermanent(err error) bool {
@@ -137,7 +152,7 @@ func IsPermanent(err error) bool {
 		}
 	}
 	return isType[*permanentError](err) || isType[*SourceError](err) || isType[*RangeError](err) ||
-		isType[*TooLargeError](err) || fsx.IsFull(err)
+		isType[*TooLargeError](err) || isType[*DamagedError](err) || fsx.IsFull(err)
 }
 
 func isType[T error](err error) bool {

@@ -120,7 +120,7 @@ func (c *chain) readSome(ctx context.Context, n uint64, most int) ([]readEntry, 
 
 func (c *chain) read(ctx context.Context, n uint64) ([]byte, error) {
 	b, err := backend.ReadAll(ctx, c.store, ledger.EntryKey(n), ledger.MaxEntry)
-	if _, large := errors.AsType[*backend.TooLargeError](err); large {
+	if isType[*backend.TooLargeError](err) || isType[*backend.DamagedError](err) {
 		return nil, &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: err}
 	}
 	return b, err

@@ -175,10 +175,13 @@ func (c *checker) ledger(ctx context.Context) error {
 	return nil
 }
 
-// missing turns a missing object into damage.
+// missing turns a missing or unreadable object into damage.
 func missing(key string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return &CorruptError{Key: key, Offset: -1, Err: errors.New("missing")}
+	case isType[*backend.DamagedError](err):
+		return &CorruptError{Key: key, Offset: -1, Err: err}
 	}
 	return err
 }

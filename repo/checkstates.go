@@ -52,10 +52,15 @@ func (c *checker) state(ctx context.Context, n uint64) error {
 		return damaged(fmt.Errorf("entry %d is no CHECKPOINT", n))
 	}
 	b, err := backend.ReadAll(ctx, c.repo.store, ledger.CheckpointKey(n), int64(named.Size))
-	if err != nil && !isType[*backend.TooLargeError](err) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return err
+	case isDamage(err):
+		return damaged(err)
+	case err != nil:
 		return err
 	}
-	if hash, herr := ledger.HashState(b); err != nil || herr != nil || hash != named.State {
+	if hash, err := ledger.HashState(b); err != nil || hash != named.State {
 		return damaged(errors.New("it is not the state that the ledger names; 'holdfast repair ledger' makes it anew"))
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -117,7 +116,7 @@ func (m *mover) pack(ctx context.Context, p *index.Pack) error {
 		err = errWrongHash
 	}
 	if err != nil {
-		if errors.Is(err, errWrongHash) || errors.Is(err, fs.ErrNotExist) || isType[*backend.RangeError](err) {
+		if errors.Is(err, errWrongHash) || isDamage(err) {
 			err = &CorruptError{Key: p.PackKey(), Offset: -1, Err: err}
 		}
 		return err

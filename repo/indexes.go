@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -35,7 +34,7 @@ func (r *Repository) fetchIndexFile(ctx context.Context, f ledger.IndexFile) ([]
 	key := fileName(f).FileKey()
 	b, err := backend.ReadAll(ctx, r.store, key, index.MaxFileSize)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), isType[*backend.TooLargeError](err):
+	case isDamage(err):
 		return nil, &CorruptError{Key: key, Offset: -1, Err: err}
 	case err != nil:
 		return nil, err

@@ -143,7 +143,7 @@ func (rd *Reader) SegmentInto(ctx context.Context, dst []byte, loc *Location) ([
 	rd.sealed = room(rd.sealed, loc.Segment.Stored)
 	sealed := rd.sealed[:loc.Segment.Stored]
 	if err := backend.ReadFull(ctx, rd.repo.store, loc.Pack.PackKey(), int64(loc.SegmentOffset), sealed); err != nil {
-		if errors.Is(err, fs.ErrNotExist) || isType[*backend.RangeError](err) {
+		if isDamage(err) {
 			return nil, corrupt(loc, ID{}, err)
 		}
 		return nil, err

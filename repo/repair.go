@@ -146,8 +146,8 @@ func (p *repair) skip(ctx context.Context, damage error) error {
 	if p.opts.DryRun || !ok {
 		return nil
 	}
-	body, err := backend.ReadAll(ctx, p.repo.store, bad.Key, pack.MaxSize)
-	if isType[*backend.TooLargeError](err) || errors.Is(err, fs.ErrNotExist) {
+	body, err := readLeft(ctx, p.repo.store, bad.Key, pack.MaxSize+1)
+	if errors.Is(err, fs.ErrNotExist) || len(body) > pack.MaxSize {
 		return nil // no pack
 	}
 	if err != nil {
@@ -262,7 +262,7 @@ func (r *Repository) keptItsPacks(id ledger.SessionID) (kept bool) {
 // readDirectory reads what a pack says of itself.
 func (r *Repository) readDirectory(ctx context.Context, name index.Name, size int64) (*index.Pack, error) {
 	dir, err := pack.ReadDirectory(&objectReader{ctx, r.store, name.PackKey()}, size, r.ring)
-	if isType[*pack.FormatError](err) {
+	if isType[*pack.FormatError](err) || isType[*backend.DamagedError](err) {
 		return nil, &CorruptError{Key: name.PackKey(), Offset: -1, Err: err}
 	}
 	if err != nil {

@@ -34,7 +34,9 @@ func (p *repair) packs(ctx context.Context) error {
 	if err := p.known(ctx, p.opts.Packs); err != nil {
 		return err
 	}
-	damaged, files, err := p.findDamaged(ctx)
+	var all []ledger.IndexFile
+	p.repo.chain.view(func(st *ledger.State) { all = st.IndexFiles() })
+	damaged, files, err := p.findDamaged(ctx, all)
 	if err != nil {
 		return err
 	}
@@ -77,14 +79,12 @@ func (p *repair) known(ctx context.Context, packs []string) error {
 	return nil
 }
 
-// findDamaged returns the packs that are not what was stored, and the index files that list them.
-func (p *repair) findDamaged(ctx context.Context) (damaged map[ID]bool, files []ledger.IndexFile, err error) {
-	var all []ledger.IndexFile
-	p.repo.chain.view(func(st *ledger.State) { all = st.IndexFiles() })
+// findDamaged returns the packs that are not what was stored, and those of the index files that list them.
+func (p *repair) findDamaged(ctx context.Context, all []ledger.IndexFile) (damaged map[ID]bool, files []ledger.IndexFile, err error) {
 	damaged = map[ID]bool{}
 	var done, total uint64
 	for _, f := range all {
-		packs, err := p.repo.inventory(ctx, f)
+		packs, err := p.listed(ctx, f)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -93,7 +93,7 @@ func (p *repair) findDamaged(ctx context.Context) (damaged map[ID]bool, files []
 		}
 	}
 	for _, f := range all {
-		packs, err := p.repo.inventory(ctx, f)
+		packs, err := p.listed(ctx, f)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -123,7 +123,7 @@ func (p *repair) isDamaged(ctx context.Context, k *index.Pack) (bool, error) {
 	if len(p.opts.Packs) > 0 && !slices.Contains(p.opts.Packs, k.PackKey()) {
 		return false, nil
 	}
-	b, err := p.repo.readPack(ctx, k)
+	b, err := readLeft(ctx, p.repo.store, k.PackKey(), int64(k.Size)+1)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return true, nil
@@ -134,16 +134,6 @@ func (p *repair) isDamaged(ctx context.Context, k *index.Pack) (bool, error) {
 	}
 	restored, err := p.restore(ctx, k, b)
 	return !restored, err
-}
-
-// readPack reads what there is under a pack's name, right or wrong, up to one byte more than there should be.
-func (r *Repository) readPack(ctx context.Context, k *index.Pack) ([]byte, error) {
-	b, err := backend.ReadAll(ctx, r.store, k.PackKey(), int64(k.Size))
-	if isType[*backend.TooLargeError](err) {
-		b = make([]byte, k.Size+1)
-		err = backend.ReadFull(ctx, r.store, k.PackKey(), 0, b)
-	}
-	return b, err
 }
 
 // salvager stores again what can be read of damaged packs.
@@ -188,7 +178,7 @@ func (s *salvager) file(ctx context.Context, f ledger.IndexFile) error {
 }
 
 func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
-	body, err := s.repo.readPack(ctx, k)
+	body, err := readLeft(ctx, s.repo.store, k.PackKey(), int64(k.Size)+1)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -226,7 +216,10 @@ func (r *Repository) usable(ctx context.Context, name index.Name, size uint32) (
 		return false, err
 	}
 	b, err := backend.ReadAll(ctx, r.store, name.PackKey(), int64(size))
-	return err == nil && hashOf(b) == name.Hash, ifExists(err)
+	if isDamage(err) {
+		return false, nil
+	}
+	return err == nil && hashOf(b) == name.Hash, err
 }
 
 // ifExists returns err unless it says that something is not there.

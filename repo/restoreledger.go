@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/internal/fsx"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
@@ -119,13 +120,9 @@ func (r *ledgerRestorer) own(ctx context.Context, n uint64, b []byte) error {
 
 // read returns what the store has as entry n, right or wrong; nil if that is nothing.
 func (r *ledgerRestorer) read(ctx context.Context, n uint64) ([]byte, error) {
-	b, err := r.store.read(ctx, n)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	b, err := readLeft(ctx, r.store.store, ledger.EntryKey(n), ledger.MaxEntry+1)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	case isType[*CorruptError](err): // too large
-		b = make([]byte, ledger.MaxEntry)
-		err = backend.ReadFull(ctx, r.store.store, ledger.EntryKey(n), 0, b)
 	}
 	return append([]byte{}, b...), err
 }
@@ -259,12 +256,10 @@ func (r *ledgerRestorer) put(ctx context.Context, key string, b, damaged []byte)
 func (r *ledgerRestorer) putStates(ctx context.Context) error {
 	for _, c := range r.states {
 		key := ledger.CheckpointKey(c.n)
-		b, err := backend.ReadAll(ctx, r.store.store, key, ledger.MaxState)
+		b, err := readLeft(ctx, r.store.store, key, int64(len(c.bytes))+1)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			b = nil
-		case isType[*backend.TooLargeError](err):
-			b = []byte{} // such a thing is not worth keeping
 		case err != nil:
 			return err
 		case bytes.Equal(b, c.bytes):
@@ -291,6 +286,9 @@ func (r *ledgerRestorer) readCaches() (here map[uint64][]byte, others []map[uint
 	}
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
+		if fsx.IsDamaged(err) {
+			continue
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading the cache: %w", err)
 		}

@@ -3,10 +3,12 @@ package repo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo/index"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
@@ -26,8 +28,47 @@ func (r *Repository) RestorePacks(ctx context.Context, opts *RepairOptions) (*Re
 	if err := p.known(ctx, p.opts.Packs); err != nil {
 		return nil, err
 	}
-	_, _, err := p.findDamaged(ctx)
-	return &p.repaired, err
+	// Condemned packs are read, too, until they are deleted.
+	var files []ledger.IndexFile
+	r.chain.view(func(st *ledger.State) { files = st.NamedFiles() })
+	if _, _, err := p.findDamaged(ctx, files); err != nil {
+		return &p.repaired, err
+	}
+	return &p.repaired, p.dropRetired(ctx)
+}
+
+// listed returns the packs of an index file; none if a collection has deleted it meanwhile.
+func (p *repair) listed(ctx context.Context, f ledger.IndexFile) ([]index.Pack, error) {
+	packs, err := p.repo.inventory(ctx, f)
+	if isType[*CorruptError](err) && p.repo.retired(ctx, f) {
+		return nil, nil
+	}
+	return packs, err
+}
+
+// retired reports whether a collection has deleted an index file meanwhile.
+func (r *Repository) retired(ctx context.Context, f ledger.IndexFile) (retired bool) {
+	if r.chain.advance(ctx) != nil {
+		return false
+	}
+	r.chain.view(func(st *ledger.State) { retired = !slices.Contains(st.NamedFiles(), f) })
+	return retired
+}
+
+// dropRetired drops those of the damaged packs that a collection has deleted meanwhile.
+func (p *repair) dropRetired(ctx context.Context) error {
+	if len(p.repaired.DamagedPacks) == 0 {
+		return nil
+	}
+	if err := p.repo.chain.advance(ctx); err != nil {
+		return err
+	}
+	named, err := p.repo.namedPacks(ctx)
+	if err != nil {
+		return err
+	}
+	p.repaired.DamagedPacks = slices.DeleteFunc(p.repaired.DamagedPacks, func(key string) bool { return !named.has(key) })
+	return nil
 }
 
 // restore makes a pack whole, if it can.

@@ -118,3 +118,36 @@ func TestRestoreLongerPacks(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, there[:len(kept)], kept, "the bytes as they were found")
 }
+
+// TestRestorePacksBesidePrune takes nothing for damaged that a prune deletes meanwhile, and makes whole what is condemned.
+func TestRestorePacksBesidePrune(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	config := small
+	config.Parity = 10
+	r, err := repo.Init(t.Context(), store, &repo.InitOptions{Config: config, Sealer: key})
+	require.NoError(t, err)
+	old := save(t, r, someChunks(1, 100, 10<<10))
+	save(t, r, someChunks(2, 100, 10<<10))
+	condemned := objects(t, store, "packs/")
+	require.NoError(t, r.Forget(t.Context(), []repo.ID{old}, ""))
+	open := begin(t, r, "a writer")
+	require.NotZero(t, collect(t, r, everything()).Condemned)
+	for _, k := range condemned {
+		change(t, store, k, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+	}
+	report, err := auditor(t, store).RestorePacks(t.Context(), nil)
+	require.NoError(t, err)
+	require.ElementsMatch(t, condemned, report.RestoredPacks)
+
+	require.NoError(t, open.Close(t.Context(), "done"))
+	race := &racing{Store: store, prefix: "index/"}
+	late, err := repo.Open(t.Context(), race, nil)
+	require.NoError(t, err)
+	race.hook = func() { collect(t, openRepo(t, store, key), everything()) }
+	report, err = late.RestorePacks(t.Context(), nil)
+	require.NoError(t, err)
+	require.Nil(t, race.hook)
+	require.Empty(t, report.DamagedPacks)
+	require.NoError(t, late.Close())
+	require.NoError(t, r.Close())
+}

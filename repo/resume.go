@@ -269,10 +269,13 @@ func (r *Repository) readProgress(ctx context.Context, id ledger.SessionID) ([]l
 		if errors.Is(err, fs.ErrNotExist) {
 			return log.Files(), nil
 		}
-		if err != nil {
+		bad := err
+		if err == nil {
+			bad = log.Apply(b)
+		} else if !isDamage(err) {
 			break
 		}
-		if bad := log.Apply(b); bad != nil {
+		if bad != nil {
 			r.log.Warn("continuing a session in part", "object", key, "error", bad)
 			return log.Files(), nil
 		}

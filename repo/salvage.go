@@ -85,10 +85,13 @@ func (r *Repository) leftSnapshots(ctx context.Context) (list []ledger.Snapshot,
 			continue
 		}
 		b, err := backend.ReadAll(ctx, r.store, info.Key, maxSnapshot)
-		if err != nil && !isType[*backend.TooLargeError](err) {
+		if err != nil && !isDamage(err) {
 			return nil, err
 		}
-		h, facts, err := r.openSnapshot(id, b)
+		h, facts, bad := r.openSnapshot(id, b)
+		if err == nil {
+			err = bad
+		}
 		if err != nil {
 			r.log.Warn("a snapshot is left out", "error", &CorruptError{Key: info.Key, Offset: -1, Err: err})
 			continue

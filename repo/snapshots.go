@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -151,11 +150,8 @@ func (r *Repository) sealSnapshot(session ledger.SessionID, facts []byte) ([]byt
 func (r *Repository) checkSnapshot(ctx context.Context, s *ledger.Snapshot) error {
 	key := snapshotKey(s.ID)
 	b, err := backend.ReadAll(ctx, r.store, key, maxSnapshot)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &CorruptError{Key: key, Offset: -1, Err: errors.New("missing")}
-	}
 	if err != nil {
-		return err
+		return missing(key, err)
 	}
 	if err := r.verifySnapshot(s, b); err != nil {
 		return &CorruptError{Key: key, Offset: -1, Err: err}

@@ -272,3 +272,44 @@ func (d *disk) run(name string, args ...string) {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	require.NoError(d.t, err, "%s %s: %s", name, strings.Join(args, " "), out)
 }
+
+// TestBadSectors reads what is on blocks that a disk cannot read any more: the error says so, and that trying again is of no use. The disk is a loop device of which the
+// file behind it was cut off.
+func TestBadSectors(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to mount a file system")
+	}
+	for _, tool := range []string{"mkfs.ext4", "mount", "umount"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s (packages e2fsprogs, mount)", tool)
+		}
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	run := func(name string, args ...string) {
+		out, err := exec.Command(name, args...).CombinedOutput()
+		require.NoError(t, err, "%s: %s", name, out)
+	}
+	require.NoError(t, os.WriteFile(image, nil, 0o600))
+	require.NoError(t, os.Truncate(image, 64<<20))
+	run("mkfs.ext4", "-q", "-F", "-O", "^has_journal", image)
+	if out, err := exec.Command("mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
+		t.Skipf("needs loop devices: %s", out)
+	}
+	t.Cleanup(func() { run("umount", "-l", dir) })
+	s := create(t, dir)
+	large := make([]byte, 40<<20) // more than stays
+	require.NoError(t, backend.PutBytes(t.Context(), s, "packs/large", large, nil))
+	unix.Sync()
+	require.NoError(t, os.Truncate(image, 32<<20))
+	f, err := os.Open(filepath.Join(dir, "packs", "large"))
+	require.NoError(t, err)
+	require.NoError(t, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+	require.NoError(t, f.Close())
+	_, err = backend.ReadAll(t.Context(), s, "packs/large", 1<<30)
+	damaged := new(backend.DamagedError)
+	require.ErrorAs(t, err, &damaged)
+	require.Equal(t, "packs/large", damaged.Key)
+	require.ErrorIs(t, err, syscall.EIO)
+	require.True(t, backend.IsPermanent(err))
+	require.ErrorContains(t, err, dir)
+}

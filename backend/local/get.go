@@ -20,7 +20,7 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	}
 	f, err := s.root.OpenFile(filepath.FromSlash(key), os.O_RDONLY|fsx.NonBlock, 0)
 	if err != nil {
-		return nil, s.failed("reading", key, missing(err))
+		return nil, s.failed("reading", key, damaged(key, missing(err)))
 	}
 	n, err = rangeOf(f, key, off, n)
 	if err != nil {
@@ -54,7 +54,7 @@ type reader struct {
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.read(p)
 	if err != nil && err != io.EOF {
-		err = r.s.failed("reading", r.key, err)
+		err = r.s.failed("reading", r.key, damaged(r.key, err))
 	}
 	return n, err
 }
@@ -83,3 +83,11 @@ func (r *reader) Size() int64 { return r.left }
 
 // Close implements io.Closer.
 func (r *reader) Close() error { return r.f.Close() }
+
+// damaged marks an error that says that what was stored cannot be read.
+func damaged(key string, err error) error {
+	if fsx.IsDamaged(err) {
+		return &backend.DamagedError{Key: key, Err: err}
+	}
+	return err
+}

@@ -76,6 +76,9 @@ func (a *app) heal(ctx context.Context, r *openRepo, h *healers, dryRun bool, ki
 		return err
 	}
 	a.printHealed(report, dryRun, kind)
+	if n := len(report.Lost); n > 0 && !dryRun {
+		return stayLost(n)
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ repository, also an older one.
 
 Packs with parity (see 'holdfast init --parity') are made whole by it first, and those to
 which something was added are made as they were; neither takes a key (--no-key). The rest
-takes the key of an admin.`,
+takes the key of an admin. The exit code is 1 if something stays lost.`,
 		Example: `  holdfast repair packs --dry-run
   holdfast repair packs packs/1f0a.../9c3d...
   holdfast repair packs --source /var/lib/vm/disk.img --source-repo /mnt/copy/repo`,
@@ -97,11 +98,30 @@ func (a *app) runRepairPacks(ctx context.Context, dryRun bool, packs []string, f
 	case !r.CanRead(repo.Data):
 		repair, show = (*repo.Repository).RestorePacks, a.printPackRestore
 	}
-	err = a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, repair, show, kind)
-	if err != nil || from.empty() {
+	report, err := a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, repair, show, kind)
+	switch {
+	case err != nil:
 		return err
+	case !from.empty():
+		return a.heal(ctx, r, healers, dryRun, "summary")
+	case dryRun:
+		return nil
+	case len(report.LostChunks) > 0:
+		return stayLost(len(report.LostChunks))
+	case !r.CanRead(repo.Data) && len(report.DamagedPacks) > 0:
+		return fmt.Errorf("%s damaged still; the key of an admin saves what can be read", are(len(report.DamagedPacks), "pack"))
 	}
-	return a.heal(ctx, r, healers, dryRun, "summary")
+	return nil
+}
+
+// stayLost says that not all could be repaired.
+func stayLost(chunks int) error { return fmt.Errorf("%s lost still", are(chunks, "chunk")) }
+
+func are(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing + " is"
+	}
+	return count(int64(n), thing) + " are"
 }
 
 type repairFunc func(*repo.Repository, context.Context, *repo.RepairOptions) (*repo.RepairReport, error)
@@ -112,26 +132,27 @@ func (a *app) runRepair(ctx context.Context, dryRun bool, packs []string, repair
 		return err
 	}
 	defer r.close(&err)
-	return a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, repair, show, "summary")
+	_, err = a.repairWith(ctx, r, &repo.RepairOptions{Packs: packs, DryRun: dryRun}, repair, show, "summary")
+	return err
 }
 
-// repairWith repairs and prints what was done, as JSON by the name kind.
-func (a *app) repairWith(ctx context.Context, r *openRepo, o *repo.RepairOptions, repair repairFunc, show func(*repo.RepairReport), kind string) error {
+// repairWith repairs and prints what was done, also before an error, as JSON by the name kind.
+func (a *app) repairWith(ctx context.Context, r *openRepo, o *repo.RepairOptions, repair repairFunc, show func(*repo.RepairReport), kind string) (*repo.RepairReport, error) {
 	o.Host, _ = os.Hostname()
 	o.Program = programVersion()
 	dryRun := o.DryRun
 	meter := newMeter(a.out, "read")
 	o.Progress = func(done, total uint64) { meter.show(state{Bytes: done, TotalBytes: total}) }
 	report, err := repair(r.Repository, ctx, o)
-	if err != nil {
-		return err
+	if report == nil || err != nil && len(report.RestoredPacks)+len(report.Skipped) == 0 {
+		return report, err
 	}
 	for _, err := range report.Skipped {
 		a.out.fault("repair", "", err)
 	}
 	if a.out.json {
 		a.out.object(newRepairJSON(kind, report, dryRun))
-		return nil
+		return report, err
 	}
 	if dryRun {
 		a.out.infof("dry run: nothing was changed\n")
@@ -140,7 +161,7 @@ func (a *app) repairWith(ctx context.Context, r *openRepo, o *repo.RepairOptions
 	if report.Pending {
 		a.out.note("what was replaced is deleted by a later prune")
 	}
-	return nil
+	return report, err
 }
 
 // repairFound repairs what a check found, or says what would be done.
@@ -157,7 +178,8 @@ func (a *app) repairFound(ctx context.Context, r *openRepo, faults []error, from
 		}
 	}
 	if files > 0 {
-		if err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply}, (*repo.Repository).RepairIndex, a.printIndexRepair, "repair"); err != nil {
+		_, err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply}, (*repo.Repository).RepairIndex, a.printIndexRepair, "repair")
+		if err != nil {
 			return err
 		}
 	}
@@ -166,7 +188,7 @@ func (a *app) repairFound(ctx context.Context, r *openRepo, faults []error, from
 		return nil
 	}
 	if len(packs) > 0 {
-		err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply, Packs: packs}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
+		_, err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply, Packs: packs}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
 		if err != nil {
 			return err
 		}

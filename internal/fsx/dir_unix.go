@@ -127,6 +127,11 @@ func IsNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
 // IsFull reports whether err says that a file system or quota has no room left.
 func IsFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
+// IsDamaged reports whether err says that a file system or disk cannot read what was stored.
+func IsDamaged(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, errCorrupted)
+}
+
 func (d *Dir) join(name string) string { return filepath.Join(d.f.Name(), name) }
 
 func (d *Dir) stat(name string) (st unix.Stat_t, err error) {

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// errCorrupted is what file systems say whose own structures are damaged.
+const errCorrupted = unix.EUCLEAN
+
 // Preallocate reserves room for size bytes in the new file f and sets its length, so that a full disk shows at once and
 // the file is laid out in one piece. It does nothing where the file system cannot.
 func Preallocate(f *os.File, size int64) error {

@@ -147,6 +147,12 @@ func IsFull(err error) bool {
 		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED) || errors.Is(err, syscall.ENOSPC)
 }
 
+// IsDamaged reports whether err says that a volume or disk cannot read what was stored.
+func IsDamaged(err error) bool {
+	return errors.Is(err, windows.ERROR_CRC) || errors.Is(err, windows.ERROR_SECTOR_NOT_FOUND) || errors.Is(err, windows.ERROR_IO_DEVICE) ||
+		errors.Is(err, windows.ERROR_FILE_CORRUPT) || errors.Is(err, windows.ERROR_DISK_CORRUPT) || errors.Is(err, windows.ERROR_READ_FAULT)
+}
+
 func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
 
 func (d *Dir) do(op, name string, call func(*uint16) error) error {
