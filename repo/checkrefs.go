@@ -74,8 +74,11 @@ func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Targe
 	if err != nil && !isType[*CorruptError](err) { // lost index files were reported before
 		return nil, err
 	}
-	if !slices.ContainsFunc(list, func(l Location) bool { return l.Length == t.Length }) {
+	if len(list) == 0 {
 		return nil, fmt.Errorf("%s chunk %s of %d bytes: %w", t.Class, t.ID, t.Length, ErrNotFound)
+	}
+	if !slices.ContainsFunc(list, func(l Location) bool { return l.Length == t.Length }) {
+		return nil, fmt.Errorf("%s chunk %s of %d bytes: %w: it has %d", t.Class, t.ID, t.Length, errMalformed, list[0].Length)
 	}
 	if !t.Node() {
 		return nil, nil
@@ -86,9 +89,12 @@ func (w *refWalk) visit(ctx context.Context, t *reftree.Target) ([]reftree.Targe
 	}
 	refs, err := t.References(node)
 	if err != nil {
-		return nil, fmt.Errorf("MAP chunk %s: %w", t.ID, err)
+		return nil, fmt.Errorf("MAP chunk %s: %w: %w", t.ID, errMalformed, err)
 	}
 	return refs, nil
 }
+
+// errMalformed is about what a faulty writer stored: nothing is lost or damaged.
+var errMalformed = errors.New("a malformed reference")
 
 var errOtherIndex = errors.New("its directory and the index file say different things")

@@ -107,13 +107,16 @@ func (h *healing) lost(ctx context.Context) (lost []LostChunk, err error) {
 	}
 	list, err := h.repo.Snapshots()
 	if err != nil {
-		return nil, err
+		h.repo.log.Warn("healing leaves out snapshots", "error", err)
 	}
 	known := map[ID]bool{}
 	w := &refWalk{repo: h.repo, seen: ix.set.NewMarks(), locations: h.locations, fault: func(s *Snapshot, t reftree.Target, err error) error {
 		switch {
 		case isType[*CorruptError](err):
 			return nil // in a damaged pack
+		case errors.Is(err, errMalformed):
+			h.repo.log.Warn("what is below a reference is not healed", "snapshot", s.ID.String()[:8], "error", err)
+			return nil
 		case !errors.Is(err, ErrNotFound):
 			return fmt.Errorf("snapshot %s: %w", s.ID.String()[:8], err)
 		case !known[t.ID]:

@@ -6,8 +6,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/backend/mem"
+	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+	"github.com/holdfast-backup/holdfast/repo/reftree"
 )
 
 // TestHealFromCopy loses packs of all kinds, and takes what is lost from an older copy of the repository.
@@ -99,4 +103,50 @@ func someOf(lists ...[][]byte) repo.Healer {
 		}
 		return nil
 	}
+}
+
+// boundRing opens the first slot of a store with its key, for making entries with a sealed part.
+func boundRing(t *testing.T, store backend.Store, key *crypto.KeyFile) *crypto.Keyring {
+	t.Helper()
+	ring := ringOf(t, store, key)
+	b, err := backend.ReadAll(t.Context(), store, ledger.EntryKey(0), 1<<20)
+	require.NoError(t, err)
+	state, err := ledger.NewState(b, nil)
+	require.NoError(t, err)
+	g := state.Genesis()
+	require.NoError(t, ring.Bind(g.Domain, g.Suite, g.Keys))
+	return ring
+}
+
+// TestHealBesideFaultyWriters: a reference with a wrong length, and snapshots that nobody can read, keep nothing else from being healed.
+func TestHealBesideFaultyWriters(t *testing.T) {
+	base, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, base, key)
+	save(t, r, someChunks(1, 100, 10<<10))
+	whole := base.Crash()
+	packs := largePacks(t, base)
+	require.NoError(t, base.Delete(t.Context(), packs[0]))
+
+	s := begin(t, r, "a faulty writer")
+	h, err := r.NewHasher(repo.Data)
+	require.NoError(t, err)
+	kept := []byte("a chunk")
+	_, err = s.Save(t.Context(), repo.Data, kept)
+	require.NoError(t, err)
+	wrong := reftree.Reference{Kind: reftree.RefData, Ref: repo.Ref{ID: h.Sum(kept), Length: uint32(len(kept)) + 1}}
+	_, err = s.Commit(t.Context(), savePair(t, s, "wrong", []reftree.Reference{wrong}), nil)
+	require.NoError(t, err)
+	nonsense, err := ledger.ParseSessionID(begin(t, r, "nonsense").ID())
+	require.NoError(t, err)
+	appendRaw(t, base, boundRing(t, base, key), &ledger.Commit{Session: nonsense, Snapshot: repo.ID{7}, Facts: []byte("nonsense")})
+	require.NoError(t, r.Refresh(t.Context()))
+	_, err = r.Snapshots()
+	require.Error(t, err)
+
+	_, err = r.RepairPacks(t.Context(), nil)
+	require.NoError(t, err)
+	healed, err := r.Heal(t.Context(), &repo.HealOptions{From: []repo.Healer{from(t, r, openRepo(t, whole, key))}})
+	require.NoError(t, err)
+	require.NotZero(t, healed.Healed)
+	require.Empty(t, healed.Lost)
 }

@@ -39,9 +39,9 @@ with --read-data-subset a part of them:
   5%     a share, other objects each time
   10G    about that much, other objects each time
 
-With --repair it also says what 'holdfast repair index' and 'holdfast repair packs' would do
-about what it found, and with --apply it does it; --source and --source-repo say where to
-look for what is lost.
+With --repair it also says what 'holdfast repair ledger', 'repair index' and 'repair packs'
+would do about what it found, and with --apply it does it; --source and --source-repo say
+where to look for what is lost.
 
 Each fault is one line on standard error; if there are any, the exit code is 1. Entries of
 the ledger that are void, because of who signed them or what came before, are told as
@@ -160,16 +160,17 @@ func (a *app) runCheck(ctx context.Context, f *checkFlags) (err error) {
 		a.out.note("%d more faults were found, and are not listed", report.Suppressed)
 	}
 	a.printVoid(report.Void)
-	n, err := a.checkTrees(ctx, r, report.Errors)
+	more, err := a.checkTrees(ctx, r, report.Errors)
 	if err != nil {
 		return err
 	}
 	if f.repair {
-		if err := a.repairFound(ctx, r, report.Errors, healers, f.apply); err != nil {
+		p := sortFaults(append(report.Errors, more...), report.Suppressed > 0)
+		if err := a.repairFound(ctx, r, p, healers, f); err != nil {
 			return err
 		}
 	}
-	return a.printCheck(report, faults+n, part != nil)
+	return a.printCheck(report, faults+len(more), part != nil)
 }
 
 // printVoid tells of the entries of the ledger that changed nothing.
@@ -189,23 +190,22 @@ func (a *app) printVoid(list []ledger.VoidEntry) {
 	}
 }
 
-// checkTrees compares directories and reference trees, if this key can read them, and returns how many faults are new.
-func (a *app) checkTrees(ctx context.Context, r *openRepo, known []error) (int, error) {
+// checkTrees compares directories and reference trees, if this key can read them, and returns the faults that are new.
+func (a *app) checkTrees(ctx context.Context, r *openRepo, known []error) (faults []error, _ error) {
 	if !r.CanRead(repo.Meta) {
-		return 0, nil
+		return nil, nil
 	}
 	told := map[string]bool{}
 	for _, err := range known {
 		told[rootCause(err)] = true
 	}
-	faults := 0
 	for err := range snapshot.Check(ctx, r.Repository, nil) {
 		if ctx.Err() != nil {
 			return faults, context.Cause(ctx)
 		}
 		if cause := rootCause(err); !told[cause] {
 			told[cause] = true
-			faults++
+			faults = append(faults, err)
 			a.out.fault("check", "", err)
 		}
 	}

@@ -67,13 +67,16 @@ func (f *healFlags) open(ctx context.Context, a *app, r *openRepo) (*healers, er
 	return h, nil
 }
 
-// heal takes what is lost from elsewhere, and prints what was found, as JSON by the name kind.
-func (a *app) heal(ctx context.Context, r *openRepo, h *healers, dryRun bool, kind string) error {
+// heal takes what is lost from elsewhere, and prints what was found, as JSON by the name kind. to are chunks that a dry run would have lost before.
+func (a *app) heal(ctx context.Context, r *openRepo, h *healers, dryRun bool, kind string, to ...repo.ID) error {
 	o := &repo.HealOptions{From: h.from, DryRun: dryRun, Program: programVersion()}
 	o.Host, _ = os.Hostname()
 	report, err := r.Heal(ctx, o)
 	if err != nil {
 		return err
+	}
+	for _, id := range to {
+		report.Lost = append(report.Lost, repo.LostChunk{ID: id})
 	}
 	a.printHealed(report, dryRun, kind)
 	if n := len(report.Lost); n > 0 && !dryRun {
@@ -138,7 +141,7 @@ func (a *app) printHealed(report *repo.HealReport, dryRun bool, kind string) {
 	}
 	left := count(int64(len(report.Lost)), "chunk")
 	if dryRun {
-		a.out.infof("%s that snapshots need lost; whether they are found elsewhere a run without --dry-run tells\n", left)
+		a.out.infof("%s lost; what is found of that elsewhere a run without --dry-run tells\n", left)
 		return
 	}
 	a.out.infof("%s found elsewhere, %s still lost\n", count(int64(report.Healed), "chunk"), left)

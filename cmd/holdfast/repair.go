@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -102,8 +99,10 @@ func (a *app) runRepairPacks(ctx context.Context, dryRun bool, packs []string, f
 	switch {
 	case err != nil:
 		return err
+	case dryRun && !from.empty():
+		return a.heal(ctx, r, healers, true, "summary", report.LostChunks...)
 	case !from.empty():
-		return a.heal(ctx, r, healers, dryRun, "summary")
+		return a.heal(ctx, r, healers, false, "summary")
 	case dryRun:
 		return nil
 	case len(report.LostChunks) > 0:
@@ -162,41 +161,6 @@ func (a *app) repairWith(ctx context.Context, r *openRepo, o *repo.RepairOptions
 		a.out.note("what was replaced is deleted by a later prune")
 	}
 	return report, err
-}
-
-// repairFound repairs what a check found, or says what would be done.
-func (a *app) repairFound(ctx context.Context, r *openRepo, faults []error, from *healers, apply bool) error {
-	var packs []string
-	files := 0
-	for _, err := range faults {
-		bad, ok := errors.AsType[*repo.CorruptError](err)
-		switch {
-		case ok && strings.HasPrefix(bad.Key, "packs/") && !slices.Contains(packs, bad.Key):
-			packs = append(packs, bad.Key)
-		case ok && strings.HasPrefix(bad.Key, "index/"):
-			files++
-		}
-	}
-	if files > 0 {
-		_, err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply}, (*repo.Repository).RepairIndex, a.printIndexRepair, "repair")
-		if err != nil {
-			return err
-		}
-	}
-	if files > 0 && !apply {
-		a.out.note("what can be saved of packs is known when the index is repaired")
-		return nil
-	}
-	if len(packs) > 0 {
-		_, err := a.repairWith(ctx, r, &repo.RepairOptions{DryRun: !apply, Packs: packs}, (*repo.Repository).RepairPacks, a.printPackRepair, "repair")
-		if err != nil {
-			return err
-		}
-	}
-	if len(from.from) == 0 {
-		return nil
-	}
-	return a.heal(ctx, r, from, !apply, "healed")
 }
 
 // repairJSON is the last line of `repair --json`.

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
 func (a *app) repairLedgerCommand() *cobra.Command {
@@ -17,7 +20,7 @@ func (a *app) repairLedgerCommand() *cobra.Command {
 		Short: "Put back lost entries of the ledger",
 		Long: `Put back entries of the ledger that are missing or damaged, byte for byte, from the local
 cache, or from a copy of the repository. No key is needed: entries are signed, and each names
-the one before it.
+the one before it. The states of its last checkpoints are made anew from the entries.
 
 The last entries of all are taken from the cache alone, since a copy that has been written to
 goes its own way.`,
@@ -37,6 +40,11 @@ func (a *app) runRepairLedger(ctx context.Context, copies []string, dryRun bool)
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	return a.repairLedger(ctx, store, copies, dryRun, "summary")
+}
+
+// repairLedger repairs the ledger and prints what was done, as JSON by the name kind.
+func (a *app) repairLedger(ctx context.Context, store backend.Store, copies []string, dryRun bool, kind string) (err error) {
 	o := &repo.RestoreLedgerOptions{DryRun: dryRun}
 	if o.CacheDir, err = a.cacheFolder(); err != nil {
 		return err
@@ -51,19 +59,19 @@ func (a *app) runRepairLedger(ctx context.Context, copies []string, dryRun bool)
 	}
 	report, err := repo.RestoreLedger(ctx, store, o)
 	if err == nil || len(report.Restored) > 0 { // what was restored before the error stays
-		a.printLedgerRepair(report, dryRun)
+		a.printLedgerRepair(report, dryRun, kind)
 	}
 	return err
 }
 
-func (a *app) printLedgerRepair(report *repo.RestoreLedgerReport, dryRun bool) {
+func (a *app) printLedgerRepair(report *repo.RestoreLedgerReport, dryRun bool, kind string) {
 	if a.out.json {
 		a.out.object(struct {
 			Type     string   `json:"message_type"`
 			DryRun   bool     `json:"dry_run"`
 			Restored []string `json:"restored"`
 			Entries  uint64   `json:"ledger_entries"`
-		}{"summary", dryRun, append([]string{}, report.Restored...), report.Entries})
+		}{kind, dryRun, append([]string{}, report.Restored...), report.Entries})
 		return
 	}
 	if dryRun {
@@ -72,5 +80,15 @@ func (a *app) printLedgerRepair(report *repo.RestoreLedgerReport, dryRun bool) {
 	for _, key := range report.Restored {
 		a.out.infof("%s is restored\n", key)
 	}
-	a.out.infof("restored: %d of %d entries\n", len(report.Restored), report.Entries)
+	states := 0
+	for _, key := range report.Restored {
+		if strings.HasPrefix(key, ledger.CheckpointPrefix) {
+			states++
+		}
+	}
+	a.out.infof("restored: %d of %d entries", len(report.Restored)-states, report.Entries)
+	if states > 0 {
+		a.out.infof(", %s of them", count(int64(states), "state"))
+	}
+	a.out.infof("\n")
 }
