@@ -185,6 +185,7 @@ func (s *salvager) salvage(ctx context.Context, k *index.Pack) error {
 	if err := s.quarantine(ctx, k.PackKey(), body); err != nil {
 		return err
 	}
+	body = pack.Patch(body, k.Size)
 	at := uint64(k.BodyOffset)
 	for i := range k.Segments {
 		seg := &k.Segments[i]

@@ -3,6 +3,7 @@ package pack
 import (
 	"bytes"
 	"errors"
+	"iter"
 
 	"github.com/klauspost/reedsolomon"
 
@@ -130,20 +131,38 @@ func blockSum(block []byte) (sum [paritySum]byte) {
 	return sum
 }
 
-// decodeParity reads a table at the start of p, for a pack of that size; ok is false if there is none that is whole.
-func decodeParity(p []byte, size int) (l parity, sums []byte, ok bool) {
-	if len(p) < parityHead {
+// decodeParity reads a table at an offset of p, a pack that should be of that size; ok is false if there is none that is whole. A table has one of two places, so that
+// what only looks like one, as somebody may have written it, costs no work.
+func decodeParity(p []byte, at, size int) (l parity, sums []byte, ok bool) {
+	t := p[at:]
+	if len(t) < parityHead {
 		return l, nil, false
 	}
-	d := wire.NewDecoder(p[:parityHead])
+	d := wire.NewDecoder(t[:parityHead])
 	d.Magic(parityMagic, version)
 	l = parity{k: int(d.U16()), m: int(d.U16()), rows: int(d.U32()), content: int(d.U32()), size: int(d.U32())}
-	if d.Err() != nil || l.size != size || !l.fits() || len(p) < l.table() {
+	if d.Err() != nil || l.size != size || !l.fits() || len(t) < l.table() || at != l.covered() && at != size-TrailerSize-l.table() {
 		return l, nil, false
 	}
 	end := l.table() - parityCheck
-	check := crypto.Hash(p[:end])
-	return l, p[parityHead:end], bytes.Equal(check[:parityCheck], p[end:l.table()])
+	check := crypto.Hash(t[:end])
+	return l, t[parityHead:end], bytes.Equal(check[:parityCheck], t[end:l.table()])
+}
+
+// tables yields what is found of tables in p.
+func tables(p []byte, size int) iter.Seq2[parity, []byte] {
+	return func(yield func(parity, []byte) bool) {
+		for at := 0; ; at++ {
+			next := bytes.Index(p[at:], []byte(parityMagic))
+			if next < 0 {
+				return
+			}
+			at += next
+			if l, sums, ok := decodeParity(p, at, size); ok && !yield(l, sums) {
+				return
+			}
+		}
+	}
 }
 
 // Restore makes the pack of that name and size in bytes out of p, its damaged bytes, by the parity in it. It needs no key. p may be cut short, by a third at
@@ -153,30 +172,40 @@ func Restore(p []byte, size uint32, name crypto.ID) ([]byte, error) {
 		return nil, ErrParity
 	}
 	p = p[:min(len(p), int(size))]
-	for at := 0; ; at++ {
-		next := bytes.Index(p[at:], []byte(parityMagic))
-		if next < 0 {
-			return nil, ErrParity
-		}
-		at += next
-		l, sums, ok := decodeParity(p[at:], int(size))
-		if !ok {
+	for l, sums := range tables(p, int(size)) {
+		patched, whole := l.patch(p, sums)
+		if !whole {
 			continue
 		}
-		if whole, err := l.restore(p, sums); err == nil && crypto.Hash(whole) == name {
-			return whole, nil
+		if made, err := l.anew(patched); err == nil && crypto.Hash(made) == name {
+			return made, nil
 		}
 	}
+	return nil, ErrParity
 }
 
-// restore makes good what is damaged in the data shards, and all the rest anew.
-func (l *parity) restore(damaged, sums []byte) ([]byte, error) {
-	p := make([]byte, l.size)
+// Patch returns p, the damaged bytes of a pack that should have that size, with what its parity can make good. What it cannot is as it was. It proves nothing: segments and
+// chunks tell by themselves whether they are right.
+func Patch(p []byte, size uint32) []byte {
+	if size > MaxSize || uint64(len(p)) < uint64(size)/2 {
+		return p
+	}
+	for l, sums := range tables(p[:min(len(p), int(size))], int(size)) {
+		patched, _ := l.patch(p, sums)
+		return patched
+	}
+	return p
+}
+
+// patch makes good what is damaged in the data shards, as far as possible, and reports whether it was.
+func (l *parity) patch(damaged, sums []byte) (p []byte, whole bool) {
+	p = make([]byte, l.size)
 	copy(p, damaged)
 	rs, err := reedsolomon.New(l.k, l.m, reedsolomon.WithCauchyMatrix())
 	if err != nil {
-		return nil, err
+		return p, false
 	}
+	whole = true
 	shards, row := l.shards(p), make([][]byte, l.k+l.m)
 	for i := range l.rows {
 		bad := 0
@@ -188,15 +217,18 @@ func (l *parity) restore(damaged, sums []byte) ([]byte, error) {
 				bad++
 			}
 		}
-		if bad == 0 {
-			continue
-		}
-		if err := rs.ReconstructData(row); err != nil {
-			return nil, err
+		if bad > 0 && rs.ReconstructData(row) != nil {
+			whole = false
 		}
 	}
+	return p, whole
+}
+
+// anew makes all but the data shards anew.
+func (l *parity) anew(p []byte) ([]byte, error) {
 	trailer := bytes.Clone(p[l.content : l.content+TrailerSize])
-	if p, err = l.append(p[:l.content], trailer); err != nil {
+	p, err := l.append(p[:l.content], trailer)
+	if err != nil {
 		return nil, err
 	}
 	return append(p, trailer...), nil

@@ -14,6 +14,7 @@ import (
 func withParity(t testing.TB, r *rand.Rand, n int, percent uint8) (crypto.ID, []byte) {
 	w := newWorld(t, crypto.Data, crypto.AES256GCM, 1)
 	w.params.Parity = percent
+	w.params.Size = max(w.params.Size, uint32(2*n))
 	b := w.builder(t)
 	for b.Len() < n {
 		s := w.seal(t, r, 0, fill(r, make([]byte, 1+r.IntN(min(n, 200<<10)))), Off)
@@ -34,7 +35,7 @@ func TestRestore(t *testing.T) {
 	for range 12 {
 		percent := uint8(1 + r.IntN(MaxParity))
 		name, p := withParity(t, r, 1+r.IntN(1<<20), percent)
-		l, sums, ok := decodeParity(p[bytes.Index(p, []byte(parityMagic)):], len(p))
+		l, sums, ok := decodeParity(p, bytes.Index(p, []byte(parityMagic)), len(p))
 		require.True(t, ok)
 		require.Len(t, sums, (l.k+l.m)*l.rows*paritySum)
 		require.GreaterOrEqual(t, 100*l.m, l.k*int(percent))
@@ -79,7 +80,7 @@ func TestRestore(t *testing.T) {
 func TestRestoreFails(t *testing.T) {
 	r := newRand(t)
 	name, p := withParity(t, r, 300<<10, 10)
-	l, _, ok := decodeParity(p[bytes.Index(p, []byte(parityMagic)):], len(p))
+	l, _, ok := decodeParity(p, bytes.Index(p, []byte(parityMagic)), len(p))
 	require.True(t, ok)
 	for what, damage := range map[string]func(b []byte) []byte{
 		"too many blocks": func(b []byte) []byte {
@@ -110,10 +111,69 @@ func TestRestoreFails(t *testing.T) {
 	require.ErrorIs(t, err, ErrParity, "no parity")
 }
 
+// TestPatch: where there is more damage than parity can make good, what it can is.
+func TestPatch(t *testing.T) {
+	r := newRand(t)
+	for range 20 {
+		_, p := withParity(t, r, 2500<<10, 10)
+		l, _, ok := decodeParity(p, bytes.Index(p, []byte(parityMagic)), len(p))
+		require.True(t, ok)
+		require.Greater(t, l.rows, 1)
+		damaged := bytes.Clone(p)
+		shards := l.shards(damaged)
+		beyond := r.IntN(l.rows)
+		for i := range l.rows {
+			bad := 1 + r.IntN(l.m)
+			if i == beyond {
+				bad = l.m + 1
+			}
+			for _, j := range r.Perm(l.k)[:bad] {
+				fill(r, shards[j][i*parityBlock:(i+1)*parityBlock])
+			}
+		}
+		before := bytes.Clone(damaged)
+		patched := Patch(damaged, uint32(len(p)))
+		require.Equal(t, before, damaged, "what was given is not changed")
+		got, want := l.shards(patched), l.shards(p)
+		for i := range l.rows {
+			for j := range l.k {
+				block := func(list [][]byte) []byte { return list[j][i*parityBlock : (i+1)*parityBlock] }
+				if i == beyond {
+					require.Equal(t, block(l.shards(before)), block(got))
+				} else {
+					require.Equal(t, block(want), block(got))
+				}
+			}
+		}
+	}
+	junk := []byte("junk")
+	require.Equal(t, junk, Patch(junk, 1<<20))
+	_, plain := smallPack(t, newWorld(t, crypto.Data, crypto.AES256GCM, 1))
+	require.Equal(t, plain, Patch(plain, uint32(len(plain))), "no parity")
+}
+
+// TestForgedTables: what only looks like a table somewhere in a pack is not looked into.
+func TestForgedTables(t *testing.T) {
+	name, p := withParity(t, newRand(t), 2500<<10, 10)
+	at := bytes.Index(p, []byte(parityMagic))
+	l, _, ok := decodeParity(p, at, len(p))
+	require.True(t, ok)
+	damaged := bytes.Clone(p)
+	copy(damaged[HeaderSize:], p[at:at+l.table()])
+	found := 0
+	for range tables(damaged, len(p)) {
+		found++
+	}
+	require.Equal(t, 2, found)
+	whole, err := Restore(damaged, uint32(len(p)), name)
+	require.NoError(t, err)
+	require.Equal(t, p, whole)
+}
+
 // TestParityMatrix computes parity again with nothing but what docs/format.md says.
 func TestParityMatrix(t *testing.T) {
 	_, p := withParity(t, newRand(t), 100<<10, 20)
-	l, _, ok := decodeParity(p[bytes.Index(p, []byte(parityMagic)):], len(p))
+	l, _, ok := decodeParity(p, bytes.Index(p, []byte(parityMagic)), len(p))
 	require.True(t, ok)
 	mul := func(a, b byte) (product byte) {
 		for ; b > 0; b >>= 1 {
@@ -148,7 +208,7 @@ func TestParityMatrix(t *testing.T) {
 func FuzzRestore(f *testing.F) {
 	name, p := withParity(f, newRand(f), 20<<10, 10)
 	at := bytes.Index(p, []byte(parityMagic))
-	l, _, _ := decodeParity(p[at:], len(p))
+	l, _, _ := decodeParity(p, at, len(p))
 	f.Add(p[at:at+l.table()], true)
 	f.Add([]byte(parityMagic), false)
 	f.Fuzz(func(t *testing.T, table []byte, sign bool) {
