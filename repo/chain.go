@@ -30,12 +30,12 @@ type chain struct {
 	// salvaged: entries are lost, so that nothing may be added.
 	salvaged bool
 
-	proving sync.Mutex // held while the replay from GENESIS goes on, over others
+	proving turn // while the replay from GENESIS goes on, over others
 
-	moving sync.Mutex // held while entries are fetched or appended
+	moving turn       // while entries are fetched or appended
 	mu     sync.Mutex // held while state is looked at or changed, never over a call to the store
 	state  *ledger.State
-	origin origin // changed while both are held
+	origin origin // changed with both
 }
 
 // gapProbes are the distances beyond a missing entry at which later ones are looked for (docs/format.md, 7.4).
@@ -43,8 +43,10 @@ var gapProbes = []uint64{1, 2, 4, 8, 16, 32, 64}
 
 // advance reads the entries that others have appended.
 func (c *chain) advance(ctx context.Context) error {
-	c.moving.Lock()
-	defer c.moving.Unlock()
+	if err := c.moving.take(ctx); err != nil {
+		return err
+	}
+	defer c.moving.pass()
 	return c.fetch(ctx)
 }
 
@@ -57,7 +59,7 @@ func (c *chain) head() (n uint64) {
 // maxAhead is how many entries are read at the same time when many are new.
 const maxAhead = 16
 
-// fetch reads up to the head. The caller holds moving.
+// fetch reads up to the head. The caller has the turn to move.
 func (c *chain) fetch(ctx context.Context) error { return c.fetchTo(ctx, math.MaxUint64) }
 
 // fetchTo reads up to the head, or until there are end entries.
@@ -192,8 +194,10 @@ func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*l
 	if c.salvaged {
 		return 0, ErrSalvaged
 	}
-	c.moving.Lock()
-	defer c.moving.Unlock()
+	if err := c.moving.take(ctx); err != nil {
+		return 0, err
+	}
+	defer c.moving.pass()
 	for {
 		if err := c.fetch(ctx); err != nil {
 			return 0, err

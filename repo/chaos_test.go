@@ -29,16 +29,39 @@ var (
 // chaos is several clients of one store, whose calls fail before or after they are done, arrive twice or much later, and who die. What each of them stored and was told to be committed
 // must be there in the end.
 type chaos struct {
-	t    *testing.T
-	base *mem.Store
-	net  *network
-	key  repo.Credential
-	pool [][]byte
+	t       *testing.T
+	base    *mem.Store
+	connect func(*client) (backend.Store, error)
+	key     repo.Credential
+	pool    [][]byte
+	revoke  []time.Duration // after which collectors revoke
 
 	mu       sync.Mutex
+	ids      []repo.ID         // of all snapshots, as they were committed
 	want     map[repo.ID][]int // chunks of the pool by snapshot
 	doubtful map[repo.ID]bool  // that somebody tried to forget
 	counts   map[string]int
+}
+
+func newChaos(t *testing.T, seed uint64) *chaos {
+	c := &chaos{
+		t: t, base: mem.New(nil), key: keyFile(t), pool: someChunks(seed, 40, 24<<10),
+		want: map[repo.ID][]int{}, doubtful: map[repo.ID]bool{}, counts: map[string]int{},
+	}
+	r, err := repo.Init(t.Context(), c.base, &repo.InitOptions{Config: small, Sealer: c.key.(crypto.Sealer)})
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	return c
+}
+
+// any returns a snapshot that was committed; zero if there is none.
+func (c *client) any() (id repo.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.ids); n > 0 {
+		id = c.ids[c.rng.IntN(n)]
+	}
+	return id
 }
 
 // client is one host. Its repository is opened anew when it died.
@@ -47,22 +70,37 @@ type client struct {
 	name  string
 	cache string // empty: none
 	rng   *rand.Rand
-	store *fault.Store
 	repo  *repo.Repository
+}
+
+func (c *chaos) client(seed uint64, name string) *client {
+	h := &client{chaos: c, name: name, rng: rand.New(rand.NewPCG(seed, uint64(len(name))<<8|uint64(name[len(name)-1])))}
+	if h.rng.IntN(2) == 0 {
+		h.cache = c.t.TempDir()
+	}
+	return h
 }
 
 func (c *client) open(ctx context.Context) error {
 	if c.repo != nil {
 		return nil
 	}
-	var err error
-	if c.store, err = fault.New(c.net, &fault.Options{Seed: c.rng.Uint64()}); err != nil {
+	store, err := c.connect(c)
+	if err != nil {
 		return err
 	}
 	o := &repo.Options{Credential: c.key, CacheDir: c.cache}
-	if c.repo, err = repo.Open(ctx, c.store, o.SetCheckpointEvery(2+c.rng.Uint64N(20))); err != nil {
+	c.repo, err = repo.Open(ctx, store, o.SetCheckpointEvery(2+c.rng.Uint64N(20)))
+	if err != nil {
 		return err
 	}
+	if f, ok := store.(*fault.Store); ok {
+		return c.addFaults(f)
+	}
+	return nil
+}
+
+func (c *client) addFaults(f *fault.Store) error {
 	for _, r := range []fault.Rule{
 		{Ops: []backend.Op{backend.OpPut}, Probability: 0.02},
 		{Ops: []backend.Op{backend.OpPut, backend.OpDelete}, Probability: 0.02, Kind: fault.After},
@@ -71,12 +109,12 @@ func (c *client) open(ctx context.Context) error {
 		{Ops: []backend.Op{backend.OpList}, Probability: 0.1, Kind: fault.Short},
 		{Probability: 0.05, Kind: fault.Delay, Delay: time.Millisecond},
 	} {
-		if err := c.store.Add(r); err != nil {
+		if err := f.Add(r); err != nil {
 			return err
 		}
 	}
 	if c.rng.IntN(3) == 0 {
-		c.store.KillAfter(c.rng.IntN(120))
+		f.KillAfter(c.rng.IntN(120))
 	}
 	return nil
 }
@@ -115,7 +153,7 @@ func (c *client) write(ctx context.Context) error {
 		if id, err = s.Commit(ctx, root, []byte("m")); err == nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.want[id] = picked
+			c.want[id], c.ids = picked, append(c.ids, id)
 			return nil
 		}
 	}
@@ -123,16 +161,13 @@ func (c *client) write(ctx context.Context) error {
 }
 
 func (c *client) forget(ctx context.Context) error {
-	c.mu.Lock()
-	var id repo.ID
-	for id = range c.want {
-		c.doubtful[id] = true
-		break
-	}
-	c.mu.Unlock()
+	id := c.any()
 	if id.IsZero() {
 		return nil
 	}
+	c.mu.Lock()
+	c.doubtful[id] = true
+	c.mu.Unlock()
 	if err := c.repo.Forget(ctx, []repo.ID{id}, ""); err != nil {
 		return err
 	}
@@ -143,7 +178,7 @@ func (c *client) forget(ctx context.Context) error {
 }
 
 func (c *client) collect(ctx context.Context) error {
-	after := time.Duration(c.rng.IntN(2)) * time.Hour // at once, or never
+	after := c.revoke[c.rng.IntN(len(c.revoke))]
 	o := &repo.CollectOptions{MaxUnused: &repo.Limit{Share: c.rng.Float64() / 2}, RevokeAfter: &after}
 	_, err := c.repo.Collect(ctx, o)
 	if errors.Is(err, repo.ErrCollecting) {
@@ -154,12 +189,7 @@ func (c *client) collect(ctx context.Context) error {
 
 // read reads a snapshot with the ledger as it was when this client last looked.
 func (c *client) read(ctx context.Context) error {
-	c.mu.Lock()
-	var id repo.ID
-	for id = range c.want {
-		break
-	}
-	c.mu.Unlock()
+	id := c.any()
 	if c.rng.IntN(2) == 0 {
 		if err := c.repo.Refresh(ctx); err != nil {
 			return err
@@ -230,23 +260,27 @@ func TestChaos(t *testing.T) {
 }
 
 func runChaos(t *testing.T, seed uint64) {
-	c := &chaos{
-		t: t, base: mem.New(nil), key: keyFile(t), pool: someChunks(seed, 40, 24<<10),
-		want: map[repo.ID][]int{}, doubtful: map[repo.ID]bool{}, counts: map[string]int{},
-	}
-	r, err := repo.Init(t.Context(), c.base, &repo.InitOptions{Config: small, Sealer: c.key.(crypto.Sealer)})
-	require.NoError(t, err)
-	require.NoError(t, r.Close())
-	c.net = &network{Store: c.base, rng: rand.New(rand.NewPCG(seed, 99))}
+	c := newChaos(t, seed)
+	c.revoke = []time.Duration{0, time.Hour} // at once, or never
+	net := &network{Store: c.base, rng: rand.New(rand.NewPCG(seed, 99))}
+	c.connect = func(h *client) (backend.Store, error) { return fault.New(net, &fault.Options{Seed: h.rng.Uint64()}) }
+	c.play(seed).Wait()
+	net.settle()
+	c.verify()
+	t.Logf("%v", c.counts)
+}
+
+// play lets clients work.
+func (c *chaos) play(seed uint64) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	play := func(name string, steps int, do func(*client) func(context.Context) error) {
-		h := &client{chaos: c, name: name, rng: rand.New(rand.NewPCG(seed, uint64(len(name))<<8|uint64(name[len(name)-1])))}
-		if h.rng.IntN(2) == 0 {
-			h.cache = t.TempDir()
-		}
+		h := c.client(seed, name)
 		wg.Go(func() {
 			for range steps {
-				h.step(t.Context(), do(h))
+				h.step(c.t.Context(), do(h))
+			}
+			if h.repo != nil {
+				_ = h.repo.Close()
 			}
 		})
 	}
@@ -262,10 +296,7 @@ func runChaos(t *testing.T, seed uint64) {
 		play(fmt.Sprintf("collector %d", i), 8, func(h *client) func(context.Context) error { return h.collect })
 	}
 	play("reader 0", 30, func(h *client) func(context.Context) error { return h.read })
-	wg.Wait()
-	c.net.settle()
-	c.verify()
-	t.Logf("%v", c.counts)
+	return &wg
 }
 
 func (c *chaos) verify() {

@@ -92,7 +92,7 @@ func (c *chain) restore(ctx context.Context, n uint64) (*ledger.State, error) {
 }
 
 // checkpoint adds a CHECKPOINT if one is due and this key may sign it, and returns how many bytes it stored. It only saves others time, so that it can fail: whoever appends
-// next tries again. The caller holds moving.
+// next tries again. The caller has the turn to move.
 func (c *chain) checkpoint(ctx context.Context, ring *crypto.Keyring) int {
 	due := false
 	c.view(func(s *ledger.State) { due = c.origin.proved && s.SinceCheckpoint() >= c.every })

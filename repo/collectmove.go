@@ -280,8 +280,10 @@ func (s *Session) mover(c Class) (*packer, error) {
 // list puts a pack that is stored already into the session's index files.
 func (s *Session) list(ctx context.Context, p *index.Pack) error {
 	g := &s.progress
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	if err := g.turn.take(ctx); err != nil {
+		return err
+	}
+	defer g.turn.pass()
 	g.pending = append(g.pending, *p)
 	for i := range p.Segments {
 		g.chunks += len(p.Segments[i].Chunks)
@@ -294,14 +296,14 @@ func (s *Session) list(ctx context.Context, p *index.Pack) error {
 
 // writeListed writes an index file of what was listed and is in none.
 func (s *Session) writeListed(ctx context.Context) error {
-	s.progress.mu.Lock()
-	defer s.progress.mu.Unlock()
+	if err := s.progress.turn.take(ctx); err != nil {
+		return err
+	}
+	defer s.progress.turn.pass()
 	return s.writeIndex(ctx)
 }
 
-// reset starts a new set of index files.
+// reset starts a new set of index files. Nothing is being stored.
 func (p *progress) reset() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.files, p.pending, p.chunks = nil, nil, 0
 }

@@ -3,9 +3,11 @@ package repo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -147,4 +149,83 @@ func TestCheckBesideCollection(t *testing.T) {
 		require.Nil(t, race.hook)
 		require.NoError(t, c.Close())
 	}
+}
+
+// sluice holds back the writing of objects with a prefix once it is shut.
+type sluice struct {
+	backend.Store
+	prefix  string
+	shut    atomic.Bool
+	reached chan struct{}
+	open    chan struct{}
+}
+
+func (g *sluice) Put(ctx context.Context, key string, src io.ReaderAt, size int64, o *backend.PutOptions) error {
+	if strings.HasPrefix(key, g.prefix) && g.shut.Load() {
+		close(g.reached)
+		<-g.open
+		g.shut.Store(false)
+	}
+	return g.Store.Put(ctx, key, src, size, o)
+}
+
+func (g *sluice) Unwrap() backend.Store { return g.Store }
+
+// TestSweepBesideCommit lets a session commit, and the collector hear of it, after that has seen that no snapshot is committed with an object that it listed.
+func TestSweepBesideCommit(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	require.NoError(t, initRepo(t, store, key).Close())
+	held := &sluice{Store: store, prefix: "log/", reached: make(chan struct{}), open: make(chan struct{})}
+	w := openRepo(t, held, key)
+	s := begin(t, w, "slow")
+	root, err := saveAll(t.Context(), s, someChunks(2, 30, 10<<10))
+	require.NoError(t, err)
+	held.shut.Store(true)
+	committed := make(chan error)
+	go func() {
+		_, err := s.Commit(t.Context(), root, nil)
+		committed <- err
+	}()
+	<-held.reached
+	race := &racing{Store: store, prefix: "snapshots/"}
+	c := openRepo(t, race, key)
+	race.hook = func() {
+		close(held.open)
+		require.NoError(t, <-committed)
+		require.NoError(t, c.Refresh(t.Context())) // as a heartbeat does
+	}
+	collect(t, c, everything())
+	require.Nil(t, race.hook)
+	require.Len(t, requireWhole(t, openRepo(t, store, key)), 1)
+}
+
+// TestSweepBesideCommits: a session commits, and the collector hears of it, after that has made up its mind about what index files name.
+func TestSweepBesideCommits(t *testing.T) {
+	base, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, base, key)
+	sessions, roots := []*repo.Session{}, []repo.Pair{}
+	for i := range 2 {
+		s := begin(t, r, fmt.Sprint(i))
+		root, err := saveAll(t.Context(), s, someChunks(uint64(i), 30, 10<<10))
+		require.NoError(t, err)
+		require.NoError(t, s.Flush(t.Context()))
+		sessions, roots = append(sessions, s), append(roots, root)
+	}
+	commit := func(i int) {
+		_, err := sessions[i].Commit(t.Context(), roots[i], nil)
+		require.NoError(t, err)
+	}
+	reading := &racing{Store: base, prefix: "index/"}
+	store := &listing{Store: reading}
+	c := openRepo(t, store, key)
+	store.hook = func() {
+		commit(0)
+		reading.hook = func() {
+			commit(1)
+			require.NoError(t, c.Refresh(t.Context()))
+		}
+	}
+	collect(t, c, everything())
+	require.Nil(t, reading.hook)
+	require.Len(t, requireWhole(t, openRepo(t, base, key)), 2)
 }

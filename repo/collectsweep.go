@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -16,7 +17,8 @@ import (
 
 // sweep deletes the objects that nobody can need any more: of sessions that ended, what no index file names that is live or condemned, and
 // snapshots that cannot be taken back. It lists first and reads the ledger after that: whatever it saw was stored by a session that it
-// then knows, and a session that has ended names nothing new.
+// then knows, and a session that has ended names nothing new. Which sessions have ended is decided by one state of the ledger, and what is named by that state or a later one:
+// somebody may commit, and a heartbeat read of it, at any moment.
 func (c *collector) sweep(ctx context.Context) error {
 	named, at, err := c.repo.named(ctx)
 	if err != nil {
@@ -37,14 +39,14 @@ func (c *collector) sweep(ctx context.Context) error {
 	if err := c.repo.chain.advance(ctx); err != nil {
 		return err
 	}
-	var now uint64
-	c.repo.chain.view(func(st *ledger.State) { now = st.IndexedAt() })
-	if now != at {
+	useless := c.repo.useless(ctx, found)
+	if c.repo.indexedAt() != at {
 		if named, _, err = c.repo.named(ctx); err != nil {
 			return err
 		}
+		useless = slices.DeleteFunc(useless, func(info backend.Info) bool { return named.has(info.Key) })
 	}
-	return c.deleteAll(ctx, c.useless(ctx, found, named))
+	return c.deleteAll(ctx, useless)
 }
 
 // sweepable reports whether an object is of a kind that a collection may delete.
@@ -57,78 +59,98 @@ func sweepable(key string) bool {
 	return false
 }
 
-// named returns the objects that live or condemned index files name, these files included, and how new the ledger was.
+func (r *Repository) indexedAt() (at uint64) {
+	r.chain.view(func(st *ledger.State) { at = st.IndexedAt() })
+	return at
+}
+
+// named returns the objects that live or condemned index files name, these files included, in one state of the ledger, and which one.
 func (r *Repository) named(ctx context.Context) (keySet, uint64, error) {
+	for {
+		at := r.indexedAt()
+		set, err := r.namedNow(ctx)
+		if err != nil || r.indexedAt() == at {
+			return set, at, err
+		}
+	}
+}
+
+func (r *Repository) namedNow(ctx context.Context) (keySet, error) {
 	set := keySet{}
 	var files []ledger.IndexFile
-	var at uint64
-	r.chain.view(func(st *ledger.State) { files, at = st.NamedFiles(), st.IndexedAt() })
+	r.chain.view(func(st *ledger.State) { files = st.NamedFiles() })
 	for _, f := range files {
 		set.add(fileName(f).FileKey())
 	}
 	for _, c := range []*committed{r.committed, r.condemned} {
 		v, err := c.current(ctx)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if v.lost != nil {
-			return nil, 0, fmt.Errorf("what the lost index files list cannot be told from what nobody needs: %w", v.lost)
+			return nil, fmt.Errorf("what the lost index files list cannot be told from what nobody needs: %w", v.lost)
 		}
 		for p := range v.set.Packs() {
 			set.add(p.PackKey())
 		}
 	}
-	return set, at, nil
+	return set, nil
 }
 
-// useless returns those of the objects that nobody can need.
-func (c *collector) useless(ctx context.Context, found []backend.Info, named keySet) (list []backend.Info) {
-	for _, info := range found {
-		if named.has(info.Key) {
-			continue
+// useless returns those of the objects that nobody can need, unless an index file names them.
+func (r *Repository) useless(ctx context.Context, found []backend.Info) (list []backend.Info) {
+	writers := r.writersOf(ctx, found)
+	r.chain.view(func(st *ledger.State) {
+		for _, info := range found {
+			if isUseless(st, info.Key, writers) {
+				list = append(list, info)
+			}
 		}
-		if c.repo.isUseless(ctx, info.Key) {
-			list = append(list, info)
-		}
-	}
+	})
 	return list
 }
 
-// isUseless reports whether nobody can need an object that no index file names.
-func (r *Repository) isUseless(ctx context.Context, key string) (useless bool) {
+// writersOf returns who stored the objects of snapshots that were not committed, as far as can be told.
+func (r *Repository) writersOf(ctx context.Context, found []backend.Info) map[ID]ledger.SessionID {
+	writers := map[ID]ledger.SessionID{}
+	for _, info := range found {
+		name, ok := strings.CutPrefix(info.Key, snapshotPrefix)
+		id, err := ParseID(name)
+		if !ok || err != nil {
+			continue
+		}
+		known := false
+		r.chain.view(func(st *ledger.State) { _, known = st.Snapshot(id) })
+		if !known {
+			writers[id] = r.writerOf(ctx, id)
+		}
+	}
+	return writers
+}
+
+// isUseless reports whether nobody can need an object, unless an index file names it. A snapshot's is of no use if it cannot be taken back, or if its session ended without
+// committing it.
+func isUseless(st *ledger.State, key string, writers map[ID]ledger.SessionID) bool {
 	folder, rest, _ := strings.Cut(key, "/")
 	first, _, _ := strings.Cut(rest, "/")
 	switch folder {
 	case "snapshots":
 		id, err := ParseID(first)
-		return err == nil && r.snapshotGone(ctx, id)
+		_, known := st.Snapshot(id)
+		return err == nil && (st.Gone(id) || !known && sessionOver(st, writers[id]))
 	case "checkpoints":
 		n, err := ledger.ParseCheckpointKey(key)
-		r.chain.view(func(st *ledger.State) { useless = err == nil && checkpointUseless(st, n) })
-		return useless
+		return err == nil && checkpointUseless(st, n)
 	}
 	id, err := ledger.ParseSessionID(first)
-	return err == nil && r.sessionOver(id)
+	return err == nil && sessionOver(st, id)
 }
 
 // sessionOver reports whether a session was opened and has ended, together with whatever took it over. What the ledger does not know may
 // belong to a part of it that was lost.
-func (r *Repository) sessionOver(id ledger.SessionID) (over bool) {
-	r.chain.view(func(st *ledger.State) {
-		s, ok := st.Outcome(id)
-		over = ok && s.End != ledger.Live
-	})
-	return over
-}
-
-// snapshotGone reports whether the object of a snapshot is of no use: it cannot be taken back, or its session ended without committing it.
-func (r *Repository) snapshotGone(ctx context.Context, id ID) bool {
-	known, gone := false, false
-	r.chain.view(func(st *ledger.State) {
-		_, known = st.Snapshot(id)
-		gone = st.Gone(id)
-	})
-	return gone || !known && r.sessionOver(r.writerOf(ctx, id))
+func sessionOver(st *ledger.State, id ledger.SessionID) bool {
+	s, ok := st.Outcome(id)
+	return ok && s.End != ledger.Live
 }
 
 // deleteAll deletes objects, several at a time. One that cannot be deleted is left to the next collection.

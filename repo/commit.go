@@ -37,8 +37,10 @@ func (s *Session) commit(ctx context.Context, root Pair, manifest []byte) (ID, e
 	if err := s.complete(root); err != nil {
 		return ID{}, err
 	}
-	s.progress.mu.Lock()
-	defer s.progress.mu.Unlock()
+	if err := s.progress.turn.take(ctx); err != nil {
+		return ID{}, err
+	}
+	defer s.progress.turn.pass()
 	if err := s.writeIndex(ctx); err != nil {
 		return ID{}, err
 	}

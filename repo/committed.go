@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
@@ -20,7 +18,7 @@ type committed struct {
 	repo  *Repository
 	dir   string // for its runs; empty: in temporary files
 	named func(*ledger.State) []ledger.IndexFile
-	turn  *semaphore.Weighted // held while the set is opened, brought up to date or closed
+	turn  turn // while the set is opened, brought up to date or closed
 	view  atomic.Pointer[committedView]
 
 	// Whoever has the turn changes these.
@@ -37,7 +35,7 @@ type committedView struct {
 }
 
 func newCommitted(r *Repository, dir string, named func(*ledger.State) []ledger.IndexFile) *committed {
-	c := &committed{repo: r, dir: dir, named: named, turn: semaphore.NewWeighted(1), step: index.TargetSize}
+	c := &committed{repo: r, dir: dir, named: named, turn: newTurn(), step: index.TargetSize}
 	c.view.Store(&committedView{at: -1})
 	return c
 }
@@ -108,10 +106,10 @@ func (c *committed) once(ctx context.Context, old *committedView, enough func(*i
 	if v := c.view.Load(); fresh(v) {
 		return v, false, nil
 	}
-	if err := c.turn.Acquire(ctx, 1); err != nil {
-		return nil, false, context.Cause(ctx)
+	if err := c.turn.take(ctx); err != nil {
+		return nil, false, err
 	}
-	defer c.turn.Release(1)
+	defer c.turn.pass()
 	if v := c.view.Load(); fresh(v) {
 		return v, false, nil
 	}
@@ -201,8 +199,8 @@ func (c *committed) stride(files []ledger.IndexFile) int {
 
 // close ends all use of the index.
 func (c *committed) close() error {
-	_ = c.turn.Acquire(context.Background(), 1) // ends with the update that is running
-	defer c.turn.Release(1)
+	_ = c.turn.take(context.Background()) // ends with the update that is running
+	defer c.turn.pass()
 	v := c.view.Swap(&committedView{at: -1, closed: true})
 	var errs []error
 	for _, set := range c.given {

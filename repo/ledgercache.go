@@ -36,7 +36,7 @@ func (r *Repository) openChain(ctx context.Context, genesis []byte, state *ledge
 	cache := &ledgerCache{dir: r.cache, kept: keptState{proved: true}}
 	ch := &chain{
 		store: r.store, cache: cache, genesis: genesis, opener: opener(r.ring), log: r.log, every: every,
-		state: state, origin: origin{proved: true},
+		state: state, origin: origin{proved: true}, proving: newTurn(), moving: newTurn(),
 	}
 	pinN, pinHash, pinned := r.cache.pin()
 	var err error

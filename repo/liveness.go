@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/internal/wire"
@@ -37,8 +36,10 @@ func (r *Repository) OpenSessions(ctx context.Context) (list []OpenSession, err 
 			list = append(list, OpenSession{Session: s, Label: a.Label})
 		}
 	})
-	r.sightings.mu.Lock()
-	defer r.sightings.mu.Unlock()
+	if err := r.sightings.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer r.sightings.turn.pass()
 	seen := r.sightings.load(r.cache)
 	now := time.Now()
 	for i := range list {
@@ -91,7 +92,7 @@ func (s sightings) forget(list []OpenSession) {
 
 // sightingStore keeps sightings in the cache, or without one as long as the repository is open.
 type sightingStore struct {
-	mu   sync.Mutex // held while sightings are used
+	turn turn // while sightings are used
 	last []byte
 }
 

@@ -96,7 +96,7 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 	r := &Repository{
 		store: store, ring: ring, genesis: g, hash: crypto.Hash(genesis), log: o.Logger,
 		config: Config{ChunkMean: int(g.ChunkMean), SegmentSize: int(g.SegmentSize), PackSize: int(g.PackSize), Parity: int(g.Parity), Suite: g.Suite},
-		cached: newSegmentCache(segmentCacheBytes),
+		cached: newSegmentCache(segmentCacheBytes), sightings: sightingStore{turn: newTurn()},
 	}
 	if ring != nil {
 		if err := ring.Bind(g.Domain, g.Suite, g.Keys); err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/crypto"
@@ -22,7 +21,7 @@ type packer struct {
 	key     crypto.Key
 	entry   crypto.KeyEntry
 
-	mu      sync.Mutex
+	turn    turn
 	builder *pack.Builder
 	chunks  int             // in the pack being filled
 	waiting []sealedSegment // did not fit; first into the next pack
@@ -50,14 +49,14 @@ func newPacker(s *Session, c Class) (*packer, error) {
 	if !s.dryRun {
 		s.repo.keys.add(c, &entry, key)
 	}
-	p := &packer{session: s, class: c, key: key, entry: entry}
+	p := &packer{session: s, class: c, key: key, entry: entry, turn: newTurn()}
 	p.builder, err = p.newBuilder()
 	return p, err
 }
 
 // newMover returns a packer of segments that were sealed elsewhere.
 func newMover(s *Session, c Class) (*packer, error) {
-	p := &packer{session: s, class: c, moves: true}
+	p := &packer{session: s, class: c, moves: true, turn: newTurn()}
 	var err error
 	p.builder, err = p.newBuilder()
 	return p, err
@@ -85,8 +84,10 @@ func (p *packer) move(ctx context.Context, seg *pack.Segment, sealed []byte, key
 }
 
 func (p *packer) take(ctx context.Context, s sealedSegment) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.turn.take(ctx); err != nil {
+		return err
+	}
+	defer p.turn.pass()
 	if p.fits(&s) {
 		if err := p.fill(&s); err != nil || p.chunks < maxPackChunks {
 			return err
@@ -151,8 +152,10 @@ func (p *packer) rotate(ctx context.Context, final bool) error {
 
 // flush uploads all that is left.
 func (p *packer) flush(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.turn.take(ctx); err != nil {
+		return err
+	}
+	defer p.turn.pass()
 	for p.builder.Segments() > 0 {
 		if err := p.rotate(ctx, len(p.waiting) == 0 || !p.full()); err != nil {
 			return err

@@ -22,8 +22,10 @@ type origin struct {
 
 // prove makes sure that nothing in the state rests on the word of who signed a CHECKPOINT.
 func (c *chain) prove(ctx context.Context) error {
-	c.proving.Lock()
-	defer c.proving.Unlock()
+	if err := c.proving.take(ctx); err != nil {
+		return err
+	}
+	defer c.proving.pass()
 	if c.isProved() {
 		return nil
 	}
@@ -90,8 +92,10 @@ func (c *chain) again(ctx context.Context) (*chain, error) {
 
 // settle puts the state as replayed from GENESIS in the place of one that began later. mine is the latter as it was when both had as many entries: it must be the same.
 func (c *chain) settle(ctx context.Context, mine *ledger.State, again *chain) error {
-	c.moving.Lock()
-	defer c.moving.Unlock()
+	if err := c.moving.take(ctx); err != nil {
+		return err
+	}
+	defer c.moving.pass()
 	at := c.origin.at
 	if at == 0 {
 		return nil

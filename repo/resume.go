@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -29,7 +28,7 @@ const maxPending = 1 << 18
 // progress is what a session has made known of its work: packs in index files, and index files in progress records, which a later session
 // can take over should this one die.
 type progress struct {
-	mu       sync.Mutex
+	turn     turn
 	log      *ledger.ProgressLog
 	files    []ledger.IndexFile
 	recorded int // of files
@@ -41,10 +40,8 @@ type progress struct {
 	last     time.Time
 }
 
-// any reports whether there is anything to continue.
+// any reports whether there is anything to continue. Nothing is being stored any more.
 func (p *progress) any() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	return len(p.files) > 0
 }
 
@@ -64,8 +61,10 @@ func (s *Session) stored(p *index.Pack) error {
 		return nil
 	}
 	g := &s.progress
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	if err := g.turn.take(context.WithoutCancel(s.ctx)); err != nil { // what is stored is to be recorded, whatever ended the session
+		return err
+	}
+	defer g.turn.pass()
 	g.pending = append(g.pending, *p)
 	g.chunks += chunks
 	g.bytes += uint64(p.Size)
@@ -85,8 +84,10 @@ func (s *Session) stored(p *index.Pack) error {
 }
 
 func (s *Session) record(ctx context.Context) error {
-	s.progress.mu.Lock()
-	defer s.progress.mu.Unlock()
+	if err := s.progress.turn.take(ctx); err != nil {
+		return err
+	}
+	defer s.progress.turn.pass()
 	return s.recordLocked(ctx)
 }
 

@@ -18,7 +18,7 @@ var ErrSalvaged = errors.New("the repository is opened for salvage, and can only
 // salvage reads what is left of the ledger, and takes snapshots and index files as they lie in the store: each is signed or sealed, so nothing wrong is read, but
 // one that was forgotten may be among them.
 func (r *Repository) salvage(ctx context.Context, state *ledger.State) error {
-	r.chain = &chain{store: r.store, cache: &ledgerCache{dir: r.cache}, state: state, origin: origin{proved: true}, salvaged: true}
+	r.chain = &chain{store: r.store, cache: &ledgerCache{dir: r.cache}, state: state, origin: origin{proved: true}, proving: newTurn(), moving: newTurn(), salvaged: true}
 	lost, err := r.chain.readLeft(ctx)
 	if err != nil {
 		return err

@@ -108,7 +108,7 @@ func (r *Repository) Begin(ctx context.Context, opts *SessionOptions) (*Session,
 
 func (r *Repository) newSession(ctx context.Context, o *SessionOptions) *Session {
 	s := &Session{
-		repo: r, compression: o.Compression, dryRun: o.DryRun, claims: newClaims(), buffers: newBuffers(o.Uploads), slots: semaphore.NewWeighted(int64(o.Uploads)),
+		repo: r, compression: o.Compression, dryRun: o.DryRun, claims: newClaims(), buffers: newBuffers(o.Uploads), slots: semaphore.NewWeighted(int64(o.Uploads)), progress: progress{turn: newTurn()},
 	}
 	rand.Read(s.id[:])
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -252,13 +252,15 @@ func (s *Session) packer(c Class) (*packer, error) {
 
 // sharedWriter is a Writer that many goroutines take turns with.
 type sharedWriter struct {
-	mu     sync.Mutex
+	turn   turn
 	writer *Writer
 }
 
 func (w *sharedWriter) flush(ctx context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.turn.take(ctx); err != nil {
+		return err
+	}
+	defer w.turn.pass()
 	return w.writer.Flush(ctx)
 }
 
@@ -269,8 +271,10 @@ func (s *Session) Save(ctx context.Context, c Class, chunk []byte) (ID, error) {
 	if err != nil {
 		return ID{}, err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.turn.take(ctx); err != nil {
+		return ID{}, err
+	}
+	defer w.turn.pass()
 	id, _, err := w.writer.Save(ctx, chunk)
 	return id, err
 }
@@ -289,7 +293,7 @@ func (s *Session) sharedWriter(c Class) (*sharedWriter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shared[c] == nil {
-		s.shared[c] = &sharedWriter{writer: writer}
+		s.shared[c] = &sharedWriter{turn: newTurn(), writer: writer}
 	}
 	return s.shared[c], nil
 }
