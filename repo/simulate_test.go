@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/backend/mem"
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo"
 )
 
 var simulations = flag.Int("simulations", 3, "how many seeds TestSimulation goes through")
@@ -44,7 +46,8 @@ type simulation struct {
 	trace   crypto.ID // hash of all that happened
 
 	storing sync.Mutex
-	fresh   []string // keys that were stored lately
+	fresh   []string       // keys that were stored lately
+	gone    []backend.Info // that were deleted lately
 }
 
 // call is a call to the store that waits.
@@ -66,7 +69,7 @@ const (
 	unheard      // it was done, and the reply is lost
 	strand       // it fails, and arrives much later
 	twice        // it is done, and once more much later
-	stale        // a listing without what was stored lately
+	stale        // a listing without what was stored lately, and with what was deleted
 	die          // the client, with all its calls
 )
 
@@ -137,6 +140,7 @@ func (m *simulation) deliver(i int) {
 func (m *simulation) answer(c *call) {
 	f := done
 	switch chance := m.rng.IntN(1000); {
+	case c.store.reliable:
 	case chance < 1:
 		f = die
 	case c.op == backend.OpList:
@@ -175,8 +179,9 @@ func (m *simulation) remove(c *call) {
 // simulated is the store as one client sees it, from its start to its end.
 type simulated struct {
 	*simulation
-	host string
-	dead atomic.Bool
+	host     string
+	reliable bool // nothing happens to it but that it waits
+	dead     atomic.Bool
 }
 
 // ask waits until it is a call's turn.
@@ -242,7 +247,15 @@ func (s *simulated) Put(ctx context.Context, key string, src io.ReaderAt, size i
 }
 
 func (s *simulated) Delete(ctx context.Context, key string) error {
-	return s.send(ctx, backend.OpDelete, key, func(ctx context.Context) error { return s.base.Delete(ctx, key) })
+	return s.send(ctx, backend.OpDelete, key, func(ctx context.Context) error {
+		s.storing.Lock()
+		defer s.storing.Unlock()
+		info, err := s.base.Stat(ctx, key)
+		if err == nil {
+			s.gone = append(s.gone[max(0, len(s.gone)-10):], info)
+		}
+		return s.base.Delete(ctx, key)
+	})
 }
 
 func (s *simulated) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
@@ -266,18 +279,39 @@ func (s *simulated) List(ctx context.Context, prefix string) iter.Seq2[backend.I
 			yield(backend.Info{}, err)
 			return
 		}
-		s.storing.Lock()
-		missing := slices.Clone(s.fresh)
-		s.storing.Unlock()
-		for info, err := range s.base.List(ctx, prefix) {
-			if f == stale && slices.Contains(missing, info.Key) {
-				continue
-			}
-			if !yield(info, err) {
+		list := s.listed(ctx, prefix)
+		if f == stale {
+			list = s.older(list, prefix)
+		}
+		for _, info := range list {
+			if !yield(info, nil) {
 				return
 			}
 		}
 	}
+}
+
+func (s *simulated) listed(ctx context.Context, prefix string) (list []backend.Info) {
+	for info, err := range s.base.List(ctx, prefix) {
+		if err == nil {
+			list = append(list, info)
+		}
+	}
+	return list
+}
+
+// older returns a listing as it was before the last changes.
+func (s *simulated) older(list []backend.Info, prefix string) []backend.Info {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	list = slices.DeleteFunc(list, func(info backend.Info) bool { return slices.Contains(s.fresh, info.Key) })
+	for _, info := range s.gone {
+		if strings.HasPrefix(info.Key, prefix) && !slices.ContainsFunc(list, func(i backend.Info) bool { return i.Key == info.Key }) {
+			list = append(list, info)
+		}
+	}
+	slices.SortFunc(list, func(a, b backend.Info) int { return cmp.Compare(a.Key, b.Key) })
+	return list
 }
 
 func (s *simulated) Close() error { return nil }
@@ -300,7 +334,7 @@ func simulate(t *testing.T, seed uint64) (trace crypto.ID) {
 		c.revoke = []time.Duration{0, 5 * time.Minute, time.Hour}
 		m := &simulation{rng: rand.New(rand.NewPCG(seed, 7)), base: c.base, locks: seed%2 == 0, asleep: map[string]int{}}
 		c.connect = func(h *client) (backend.Store, error) {
-			s := &simulated{simulation: m, host: h.name}
+			s := &simulated{simulation: m, host: h.name, reliable: strings.HasPrefix(h.name, "auditor")}
 			if m.locks {
 				return locking{s}, nil
 			}
@@ -308,6 +342,7 @@ func simulate(t *testing.T, seed uint64) (trace crypto.ID) {
 		}
 		var ended atomic.Bool
 		wg := c.play(seed)
+		c.audit(wg, seed)
 		go func() {
 			wg.Wait()
 			ended.Store(true)
@@ -321,6 +356,28 @@ func simulate(t *testing.T, seed uint64) (trace crypto.ID) {
 		t.Logf("%d steps, %v", m.steps, c.counts)
 	})
 	return trace
+}
+
+// audit lets somebody check the repository meanwhile, who must never find anything wrong with it.
+func (c *chaos) audit(wg *sync.WaitGroup, seed uint64) {
+	h := c.client(seed, "auditor 0")
+	wg.Go(func() {
+		for range 3 {
+			h.step(c.t.Context(), func(ctx context.Context) error {
+				report, err := h.repo.Check(ctx, &repo.CheckOptions{ReadData: repo.ReadAll(), Workers: 2})
+				if err != nil {
+					return err
+				}
+				for _, fault := range report.Errors {
+					c.t.Errorf("a check beside the others: %v", fault)
+				}
+				return nil
+			})
+		}
+		if h.repo != nil {
+			_ = h.repo.Close()
+		}
+	})
 }
 
 // TestSimulation lets writers, collectors and readers work on one simulated store under a scheduler that a seed decides: whose call comes next, which are lost, late or
