@@ -3,6 +3,8 @@ package repo
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -118,7 +120,7 @@ func (c *checker) objects(ctx context.Context) error {
 			}
 		}
 	})
-	for id := range writers {
+	for _, id := range slices.SortedFunc(maps.Keys(writers), compareIDs) {
 		writers[id] = c.repo.writerOf(ctx, id)
 	}
 	c.repo.chain.view(func(st *ledger.State) { useless.add(m.useless(st, c.start, writers)) })

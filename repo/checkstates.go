@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
@@ -13,7 +14,7 @@ import (
 
 // states verifies what is there as the states of CHECKPOINTs, and that those of the last two are there. found are those that were listed.
 func (c *checker) states(ctx context.Context, found map[uint64]amount) error {
-	for n := range c.usedStates(found) {
+	for _, n := range slices.Sorted(maps.Keys(c.usedStates(found))) {
 		err := c.state(ctx, n)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = c.missingState(ctx, n)

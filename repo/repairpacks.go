@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func (p *repair) packs(ctx context.Context) error {
 	if len(damaged) == 0 && !p.opts.DryRun {
 		return p.settle(ctx) // what an earlier repair could not finish
 	}
-	s := &salvager{repair: p, damaged: damaged, writers: map[Class]*Writer{}, lost: map[ID]bool{}}
+	s := &salvager{repair: p, damaged: damaged, lost: map[ID]bool{}}
 	if !p.opts.DryRun {
 		p.session.progress.reset()
 	}
@@ -141,7 +142,7 @@ type salvager struct {
 	*repair
 	damaged map[ID]bool
 	reader  *Reader
-	writers map[Class]*Writer
+	writers [4]*Writer  // by class
 	lost    map[ID]bool // whether a chunk was found nowhere
 }
 
@@ -152,9 +153,11 @@ func (s *salvager) gone() (list []ID) {
 			list = append(list, id)
 		}
 	}
-	slices.SortFunc(list, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
+	slices.SortFunc(list, compareIDs)
 	return list
 }
+
+func compareIDs(a, b ID) int { return bytes.Compare(a[:], b[:]) }
 
 // file lists the sound packs of an index file again, and salvages the others.
 func (s *salvager) file(ctx context.Context, f ledger.IndexFile) error {
@@ -279,12 +282,12 @@ func (s *salvager) chunk(ctx context.Context, class Class, id ID, chunk []byte, 
 	if s.opts.DryRun {
 		return nil
 	}
-	w := s.writers[class]
+	w := s.writers[class&3]
 	if w == nil {
 		if w, err = s.session.NewWriter(class); err != nil {
 			return err
 		}
-		s.writers[class] = w
+		s.writers[class&3] = w
 	}
 	_, _, err = w.Save(ctx, chunk)
 	return err
@@ -301,6 +304,9 @@ func (s *salvager) elsewhere(ctx context.Context, class Class, id ID) (bool, err
 
 func (s *salvager) flush(ctx context.Context) error {
 	for _, w := range s.writers {
+		if w == nil {
+			continue
+		}
 		if err := w.Flush(ctx); err != nil {
 			return err
 		}

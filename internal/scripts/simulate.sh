@@ -7,5 +7,5 @@ $go test -c -o repo/simulate.test ./repo
 trap 'rm -f repo/simulate.test' EXIT
 cd repo
 ./simulate.test -test.run 'TestSimulation$' -simulations "$1" -seed "${seed}00000" &
-./simulate.test -test.run 'TestSimulation$' -simulations "$1" -seed "${seed}50000" || { wait $! || true; exit 1; }
+./simulate.test -test.run 'TestSimulation' -simulations "$1" -seed "${seed}50000" || { wait $! || true; exit 1; }
 wait $!
