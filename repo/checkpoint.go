@@ -141,7 +141,7 @@ func (c *chain) dropCheckpoints(ctx context.Context) error {
 	})
 	for _, n := range list {
 		if err := c.store.Delete(ctx, ledger.CheckpointKey(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			c.log.Info("a state that is not needed stays", "object", ledger.CheckpointKey(n), "error", err)
 		}
 	}
 	return nil

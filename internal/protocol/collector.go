@@ -23,6 +23,7 @@ const (
 	collectorDecided
 	collectorSweeps
 	collectorListed
+	collectorHalfJudged // a weakening
 	collectorJudged
 )
 
@@ -64,6 +65,11 @@ func (s *State) collectorSteps(r *Rules, cast *Cast, c int, add func(string, Sta
 		s.collectorLists(r, c, add)
 	case collectorListed:
 		s.collectorJudges(r, c, add)
+	case collectorHalfJudged:
+		t := *s
+		me := &t.collectors[c]
+		me.phase, me.useful = collectorJudged, me.useful|t.maybeNamed(r)
+		add("looks which sessions are open", t)
 	case collectorJudged:
 		s.collectorSweeps(r, c, add)
 	}
@@ -218,10 +224,16 @@ func (s *State) objects() (found set) {
 }
 
 // mayBeNeeded are objects that the ledger names, or that an open session may name.
-func (s *State) mayBeNeeded(r *Rules) (useful set) {
+func (s *State) mayBeNeeded(r *Rules) set { return s.named() | s.maybeNamed(r) }
+
+// named are objects that the ledger names.
+func (s *State) named() set { return s.listed(live) | s.listed(condemned) }
+
+// maybeNamed are objects that an open session may name.
+func (s *State) maybeNamed(r *Rules) (useful set) {
 	for p := range s.packs {
 		owner := s.sessions[s.packs[p].session]
-		if st := s.packs[p].status; st == live || st == condemned || st == unlisted && owner.state == open && r.SessionsKnown {
+		if s.packs[p].status == unlisted && owner.state == open && r.SessionsKnown {
 			useful |= 1 << p
 		}
 	}
@@ -245,6 +257,11 @@ func (s *State) collectorJudges(r *Rules, c int, add func(string, State)) {
 	t := *s
 	me := &t.collectors[c]
 	me.phase = collectorJudged
+	if !r.OneState {
+		me.phase, me.useful = collectorHalfJudged, t.named()
+		add("reads what the ledger names", t)
+		return
+	}
 	if r.ListThenReplay {
 		me.useful = t.mayBeNeeded(r)
 		add("reads the ledger", t)

@@ -67,6 +67,7 @@ func TestWeakened(t *testing.T) {
 		"a parent is taken over though packs of it may go":   {func(r *Rules) { r.SafeParent = false }, two},
 		"a node is taken for proof of its leaves":            {func(r *Rules) { r.LeavesAreChecked = false }, two},
 		"who deletes objects lists after reading the ledger": {func(r *Rules) { r.ListThenReplay = false }, simple},
+		"who deletes objects goes by two states":             {func(r *Rules) { r.OneState = false }, simple},
 		"who deletes objects goes by age":                    {func(r *Rules) { r.SessionsKnown = false }, simple},
 		"names are used again":                               {func(r *Rules) { r.NamesNeverRecur = false }, sweepers},
 		"what is deleted is taken back":                      {func(r *Rules) { r.UndoUntilDelete = false }, undo},

@@ -12,6 +12,7 @@ type Rules struct {
 	SafeParent        bool // no subtree is taken over unread that may need something condemned
 	LeavesAreChecked  bool // that a node is there does not prove that its leaves are
 	ListThenReplay    bool // who deletes objects reads the ledger after listing them
+	OneState          bool // who deletes objects decides by one state of the ledger which sessions have ended and what is named
 	SessionsKnown     bool // who deletes objects goes by the ledger, not by age, about whether a session has ended
 	NamesNeverRecur   bool // nothing is stored under the name of something that was deleted
 	UndoUntilDelete   bool // an UNFORGET after a DELETE is void
@@ -21,5 +22,5 @@ type Rules struct {
 
 // Protocol returns the rules as they are.
 func Protocol() Rules {
-	return Rules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
+	return Rules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
 }
