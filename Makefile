@@ -59,7 +59,7 @@ soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTI
 .PHONY: seeds
 seeds: ## writers, collectors and readers whose calls fail and who die, by SEEDS seeds, and in a simulation by twice SIMULATIONS seeds
 	$(GO) test ./repo -run TestChaos -count 1 -seeds $${SEEDS:-100}
-	@sh internal/scripts/simulate.sh $${SIMULATIONS:-150}
+	@sh internal/scripts/simulate.sh $${SIMULATIONS:-80}
 
 .PHONY: costs
 costs: ## what a backup, a restore and a check may cost, but for time

@@ -114,7 +114,7 @@ func TestRestoreFails(t *testing.T) {
 // TestPatch: where there is more damage than parity can make good, what it can is.
 func TestPatch(t *testing.T) {
 	r := newRand(t)
-	for range 20 {
+	for range 4 {
 		_, p := withParity(t, r, 2500<<10, 10)
 		l, _, ok := decodeParity(p, bytes.Index(p, []byte(parityMagic)), len(p))
 		require.True(t, ok)
