@@ -36,6 +36,7 @@ type chain struct {
 	mu     sync.Mutex // held while state is looked at or changed, never over a call to the store
 	state  *ledger.State
 	origin origin // changed with both
+	lied   error  // the CHECKPOINT where it began was false: what was made of that state is, too
 }
 
 // gapProbes are the distances beyond a missing entry at which later ones are looked for (docs/format.md, 7.4).
@@ -43,6 +44,13 @@ var gapProbes = []uint64{1, 2, 4, 8, 16, 32, 64}
 
 // advance reads the entries that others have appended.
 func (c *chain) advance(ctx context.Context) error {
+	if err := c.fetchInTurn(ctx); err != nil || !c.doubtful() {
+		return err
+	}
+	return c.prove(ctx)
+}
+
+func (c *chain) fetchInTurn(ctx context.Context) error {
 	if err := c.moving.take(ctx); err != nil {
 		return err
 	}
@@ -64,8 +72,8 @@ func (c *chain) fetch(ctx context.Context) error { return c.fetchTo(ctx, math.Ma
 
 // fetchTo reads up to the head, or until there are end entries.
 func (c *chain) fetchTo(ctx context.Context, end uint64) error {
-	if c.salvaged {
-		return nil
+	if c.salvaged || c.lied != nil {
+		return c.lied
 	}
 	for most := 1; ; most = min(2*most, maxAhead) {
 		n := c.head()
@@ -83,7 +91,7 @@ func (c *chain) fetchTo(ctx context.Context, end uint64) error {
 			return err
 		}
 		if len(entries) < ahead {
-			return c.probeGap(ctx, n+uint64(len(entries)))
+			return c.probeGap(ctx, n+uint64(len(entries)), end)
 		}
 	}
 }
@@ -146,14 +154,14 @@ func (c *chain) apply(n uint64, e readEntry) error {
 }
 
 // probeGap fails if an entry beyond the missing entry n exists: then n was lost, and n is not the head.
-func (c *chain) probeGap(ctx context.Context, n uint64) error {
+func (c *chain) probeGap(ctx context.Context, n, end uint64) error {
 	beyond, err := c.beyond(ctx, n)
 	if beyond == 0 || err != nil {
 		return err
 	}
 	// Somebody may have appended both since n was looked for.
 	if _, err := c.store.Stat(ctx, ledger.EntryKey(n)); err == nil {
-		return c.fetch(ctx)
+		return c.fetchTo(ctx, end)
 	}
 	return &CorruptError{Key: ledger.EntryKey(n), Offset: -1, Err: fmt.Errorf("missing, but entry %d is there; 'holdfast repair ledger' looks for it", beyond)}
 }

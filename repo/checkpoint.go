@@ -15,8 +15,11 @@ import (
 // CheckpointEvery is after how many entries the next CHECKPOINT is due, so that a client that knows nothing seldom reads more than 64.
 const CheckpointEvery = 48
 
-// checkpointsTried is how many such a client tries before it reads the ledger from the beginning.
-const checkpointsTried = 8
+// checkpointsTried is how many states such a client tries before it reads the ledger from the beginning, and maxCheckpoints how many names it looks at for that.
+const (
+	checkpointsTried = 8
+	maxCheckpoints   = 100
+)
 
 // begin moves to the newest CHECKPOINT before the given entry that is as it should be. If there is none, the replay begins at GENESIS.
 func (c *chain) begin(ctx context.Context, before uint64) error {
@@ -25,16 +28,19 @@ func (c *chain) begin(ctx context.Context, before uint64) error {
 		return err
 	}
 	tried := 0
-	for _, n := range slices.Backward(list) {
-		if n >= before || tried == checkpointsTried {
+	for i, n := range slices.Backward(list) {
+		if n >= before {
 			continue
 		}
-		tried++
+		if tried == checkpointsTried || len(list)-i > maxCheckpoints {
+			break
+		}
 		restored, err := c.restore(ctx, n)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err != nil {
+			tried++
 			c.log.Warn("a checkpoint of the ledger is not used", "object", ledger.CheckpointKey(n), "error", err)
 		}
 		if restored != nil {
@@ -73,6 +79,9 @@ func (c *chain) restore(ctx context.Context, n uint64) (*ledger.State, error) {
 		return nil, err
 	}
 	body, err := e.Body()
+	if err == nil && e.N != n {
+		err = fmt.Errorf("it is entry %d", e.N)
+	}
 	if err != nil {
 		return nil, err
 	}

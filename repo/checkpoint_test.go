@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -154,33 +155,20 @@ func TestDamagedCheckpoints(t *testing.T) {
 // lie appends a CHECKPOINT by a collector that says something else than the entries before it: that the first session, which has ended, was opened at another time.
 func lie(t *testing.T, store backend.Store, key *crypto.KeyFile) {
 	t.Helper()
-	genesis, err := backend.ReadAll(t.Context(), store, ledger.EntryKey(0), 1<<20)
-	require.NoError(t, err)
-	s, err := ledger.NewState(genesis, nil)
-	require.NoError(t, err)
-	var first ledger.Session
-	for _, k := range objects(t, store, "log/")[1:] {
-		b, err := backend.ReadAll(t.Context(), store, k, 1<<20)
-		require.NoError(t, err)
-		require.NoError(t, s.Apply(b))
-		if live := s.LiveSessions(); len(live) > 0 && first.OpenedAt == 0 {
-			first = live[0]
-		}
-	}
-	state := s.Encode()
+	state, first := stateOf(t, store, func(*ledger.State) {})
 	was := binary.LittleEndian.AppendUint64(nil, uint64(first.Time))
 	at := bytes.Index(state, first.ID[:])
 	require.NotEqual(t, -1, at)
 	at += bytes.Index(state[at:], was)
 	binary.LittleEndian.PutUint64(state[at:], uint64(time.Unix(1, 0).UnixNano()))
-	n, _ := s.Head()
+	n := uint64(len(objects(t, store, "log/")))
 	require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(n), state, nil))
 	hash, err := ledger.HashState(state)
 	require.NoError(t, err)
 	require.Equal(t, n, appendRaw(t, store, ringOf(t, store, key), &ledger.Checkpoint{State: hash, Size: uint64(len(state))}))
 }
 
-// TestFalseCheckpoint: who knows nothing believes it, as the signer may be believed to forget snapshots; but nobody collects by it, a check tells, and no trust outlasts that.
+// TestFalseCheckpoint: who knows nothing believes it, as the signer may be believed to forget snapshots; but nobody collects by it, and a check tells.
 func TestFalseCheckpoint(t *testing.T) {
 	whole, key := withCheckpoints(t)
 	first := func(r *repo.Repository) time.Time {
@@ -380,4 +368,114 @@ func TestCheckpointOvertaken(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, report.Void, 1, "the one that was there before")
 	require.NoError(t, r.Close())
+}
+
+// TestNothingIsDeletedAfterAFalseCheckpoint: what a client read under a false state is not used for deciding anything, however often it tries.
+func TestNothingIsDeletedAfterAFalseCheckpoint(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	r := initRepo(t, store, key)
+	old := save(t, r, someChunks(1, 30, 10<<10))
+	save(t, r, append(someChunks(1, 30, 10<<10), someChunks(2, 30, 10<<10)...))
+	require.NoError(t, r.Forget(t.Context(), []repo.ID{old}, ""))
+	require.NoError(t, r.Close())
+	n := uint64(len(objects(t, store, "log/")))
+	state, _ := stateOf(t, store, func(s *ledger.State) { s.Salvage(nil, s.IndexFiles()[1:]) })
+	hash, err := ledger.HashState(state)
+	require.NoError(t, err)
+	require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(n), state, nil))
+	appendRaw(t, store, ringOf(t, store, key), &ledger.Checkpoint{State: hash, Size: uint64(len(state))})
+
+	c := openRepo(t, store, key)
+	_, err = c.Stats(t.Context())
+	require.NoError(t, err)
+	for range 3 {
+		_, err := c.Collect(t.Context(), everything())
+		require.ErrorContains(t, err, "do not lead to this state")
+	}
+	_, err = c.Begin(t.Context(), nil)
+	require.Error(t, err)
+	c = openRepo(t, store, key)
+	collect(t, c, everything())
+	require.Len(t, requireWhole(t, c), 1)
+}
+
+// stateOf returns the encoded state of a store's ledger after a change, and the first session in it.
+func stateOf(t *testing.T, store backend.Store, change func(*ledger.State)) ([]byte, ledger.Session) {
+	t.Helper()
+	genesis, err := backend.ReadAll(t.Context(), store, ledger.EntryKey(0), 1<<20)
+	require.NoError(t, err)
+	s, err := ledger.NewState(genesis, nil)
+	require.NoError(t, err)
+	var first ledger.Session
+	for _, k := range objects(t, store, "log/")[1:] {
+		b, err := backend.ReadAll(t.Context(), store, k, 1<<20)
+		require.NoError(t, err)
+		require.NoError(t, s.Apply(b))
+		if live := s.LiveSessions(); len(live) > 0 && first.OpenedAt == 0 {
+			first = live[0]
+		}
+	}
+	change(s)
+	return s.Encode(), first
+}
+
+// TestDoubtIsCleared: a client that was deceived, and remembers it, notices when an honest CHECKPOINT follows.
+func TestDoubtIsCleared(t *testing.T) {
+	store, key := withCheckpoints(t)
+	cache := t.TempDir()
+	honest := openEvery(t, store, key, "", 5)
+	opened := requireSnapshots(t, honest)[0].Opened
+	_, err := honest.VerifyLedger(t.Context())
+	require.NoError(t, err)
+	lie(t, store, key)
+	r := openEvery(t, store, key, cache, 1000)
+	require.NotEqual(t, opened, requireSnapshots(t, r)[0].Opened)
+	require.NoError(t, r.Close())
+	for i := range 4 {
+		save(t, honest, someChunks(uint64(i), 3, 1000))
+	}
+	require.NoError(t, honest.Close())
+	_, err = repo.Open(t.Context(), store, &repo.Options{Credential: key, CacheDir: cache})
+	require.ErrorContains(t, err, "do not lead to this state")
+	r = openEvery(t, store, key, cache, 1000)
+	require.Equal(t, opened, requireSnapshots(t, r)[0].Opened)
+	require.NoError(t, r.Close())
+}
+
+// TestProofOutlastsTheCache: who has replayed all entries once does not begin at a CHECKPOINT that was void, though the file of entries is lost.
+func TestProofOutlastsTheCache(t *testing.T) {
+	store, key := withCheckpoints(t)
+	cache := t.TempDir()
+	r := openEvery(t, store, key, cache, 1000)
+	opened := requireSnapshots(t, r)[0].Opened
+	_, err := r.VerifyLedger(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	lie(t, store, key)
+	for range 2 {
+		r = openEvery(t, store, key, cache, 1000)
+		save(t, r, someChunks(9, 3, 1000))
+		require.Equal(t, opened, requireSnapshots(t, r)[0].Opened)
+		require.NoError(t, r.Close())
+		removeAll(t, cache, "ledger")
+	}
+	other := openEvery(t, store, key, t.TempDir(), 1000)
+	require.NotEqual(t, opened, requireSnapshots(t, other)[0].Opened, "others are deceived still")
+	require.NoError(t, other.Close())
+}
+
+// TestHugeCheckpoints: what nobody signed makes nobody allocate much.
+func TestHugeCheckpoints(t *testing.T) {
+	store, key := withCheckpoints(t)
+	entry, err := ledger.New(ringOf(t, store, key), &ledger.Checkpoint{Size: 4 << 20}, 5000, repo.ID{1}, 1)
+	require.NoError(t, err)
+	require.NoError(t, backend.PutBytes(t.Context(), store, ledger.EntryKey(5000), entry, nil))
+	require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(5000), make([]byte, 4<<20), nil))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := openEvery(t, store, key, "", 1000)
+	runtime.ReadMemStats(&after)
+	require.Len(t, requireSnapshots(t, r), 11)
+	require.NoError(t, r.Close())
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20))
 }

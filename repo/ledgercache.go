@@ -49,6 +49,9 @@ func (r *Repository) openChain(ctx context.Context, genesis []byte, state *ledge
 		return nil, err
 	}
 	if err := ch.advance(ctx); err != nil {
+		if errors.Is(err, errFalseCheckpoint) {
+			err = errors.Join(err, ch.save()) // so that the next one begins with what is right
+		}
 		return nil, err
 	}
 	if n, _ := ch.state.Head(); pinned && n < pinN {
@@ -71,14 +74,11 @@ func (c *cacheDir) pin() (n uint64, hash ID, ok bool) {
 // replay applies the cached entries below the pin without checking their signatures again: the pin's hash covers them. It
 // then makes sure that the store still holds the pinned entry.
 func (c *ledgerCache) replay(ctx context.Context, ch *chain, pinN uint64, pinHash ID) error {
-	found, err := c.find(ch, pinN, pinHash)
+	found, err := c.find(ctx, ch, pinN, pinHash)
 	if err != nil {
 		return err
 	}
 	if !found {
-		if err := ch.begin(ctx, pinN); err != nil {
-			return err
-		}
 		return ch.checkPassing(ctx, pinN, pinHash)
 	}
 	if pinN > 1 {
@@ -87,15 +87,18 @@ func (c *ledgerCache) replay(ctx context.Context, ch *chain, pinN uint64, pinHas
 	return nil
 }
 
-// find moves the chain to the pin, from the cached state or from GENESIS on, and reports whether the cache leads there.
-func (c *ledgerCache) find(ch *chain, pinN uint64, pinHash ID) (bool, error) {
+// find moves the chain to the pin, from the cached state or from GENESIS on, and reports whether the cache leads there. If not, it moves it to where the store leads from.
+func (c *ledgerCache) find(ctx context.Context, ch *chain, pinN uint64, pinHash ID) (bool, error) {
 	b, err := os.ReadFile(c.dir.ledgerPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("reading the cache: %w", err)
 	}
-	if state, from := c.readState(ch); state != nil && leadsTo(state, b, pinN, pinHash) {
-		ch.state, ch.origin = state, from
-		return true, nil
+	kept, from := c.readState(ch)
+	if kept != nil {
+		if state := kept.Clone(); leadsTo(state, b, pinN, pinHash) {
+			ch.state, ch.origin = state, from
+			return true, nil
+		}
 	}
 	if state := ch.state.Clone(); leadsTo(state, b, pinN, pinHash) {
 		ch.state = state
@@ -105,7 +108,11 @@ func (c *ledgerCache) find(ch *chain, pinN uint64, pinHash ID) (bool, error) {
 	if err := os.Remove(c.dir.ledgerPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("clearing the cache: %w", err)
 	}
-	return false, nil
+	if kept != nil && from.at <= pinN {
+		ch.state, ch.origin = kept, from
+		return false, nil
+	}
+	return false, ch.begin(ctx, pinN)
 }
 
 // leadsTo applies the cached entries that follow, and reports whether they end at the pin.
@@ -174,7 +181,7 @@ func (c *ledgerCache) add(n uint64, entry []byte) {
 	c.fresh = append(c.fresh, entry...)
 }
 
-// save writes what was added, the state, and the pin.
+// save writes what was added, the pin, and the state.
 func (c *ledgerCache) save(state *ledger.State, from *origin) error {
 	if c == nil || !c.dir.on() {
 		return nil
@@ -182,14 +189,13 @@ func (c *ledgerCache) save(state *ledger.State, from *origin) error {
 	if err := c.saveEntries(); err != nil {
 		return err
 	}
-	if err := c.saveState(state, from); err != nil {
-		return err
-	}
 	n, hash := state.Head()
-	if pinned, _, ok := c.dir.pin(); ok && pinned >= n {
-		return nil // another process has seen more
+	if pinned, _, ok := c.dir.pin(); !ok || pinned < n { // else another process has seen more
+		if err := c.dir.writeSealed(pinName, append(wire.AppendU64(nil, n), hash[:]...)); err != nil {
+			return err
+		}
 	}
-	return c.dir.writeSealed(pinName, append(wire.AppendU64(nil, n), hash[:]...))
+	return c.saveState(state, from)
 }
 
 func (c *ledgerCache) saveEntries() error {

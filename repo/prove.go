@@ -26,8 +26,8 @@ func (c *chain) prove(ctx context.Context) error {
 		return err
 	}
 	defer c.proving.pass()
-	if c.isProved() {
-		return nil
+	if proved, err := c.isProved(); proved || err != nil {
+		return err
 	}
 	_, err := c.replay(ctx)
 	return err
@@ -45,10 +45,17 @@ func (c *chain) advanceProved(ctx context.Context, dryRun bool) error {
 	return err
 }
 
-func (c *chain) isProved() bool {
+func (c *chain) isProved() (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.origin.proved
+	return c.origin.proved, c.lied
+}
+
+// doubtful reports whether somebody signed a CHECKPOINT that does not follow from the one where this client began: one of the two is false.
+func (c *chain) doubtful() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.origin.proved && slices.ContainsFunc(c.state.Void(), func(v ledger.VoidEntry) bool { return v.Type == ledger.TypeCheckpoint })
 }
 
 // replay replays the ledger from GENESIS, as the store has it, and makes sure that it leads to what this client knows.
@@ -83,11 +90,7 @@ func (c *chain) again(ctx context.Context) (*chain, error) {
 	if err != nil {
 		return nil, &CorruptError{Key: ledger.EntryKey(0), Offset: -1, Err: err}
 	}
-	again := &chain{store: c.store, state: state, origin: origin{proved: true}}
-	if !c.isProved() {
-		again.cache = c.cache.anew()
-	}
-	return again, nil
+	return &chain{store: c.store, state: state, origin: origin{proved: true}}, nil
 }
 
 // settle puts the state as replayed from GENESIS in the place of one that began later. mine is the latter as it was when both had as many entries: it must be the same.
@@ -110,8 +113,9 @@ func (c *chain) settle(ctx context.Context, mine *ledger.State, again *chain) er
 	if same {
 		return nil
 	}
-	c.cache = again.cache
-	return &CorruptError{Key: ledger.CheckpointKey(at), Offset: -1, Err: errFalseCheckpoint}
+	c.cache = c.cache.anew()
+	c.lied = &CorruptError{Key: ledger.CheckpointKey(at), Offset: -1, Err: errFalseCheckpoint}
+	return c.lied
 }
 
 // why says why entry n is void; "" if it is not, or that is not known since the replay began after it.

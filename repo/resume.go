@@ -173,7 +173,15 @@ func (s *Session) findDead(ctx context.Context, source ID) (*deadSessions, error
 		return nil, err
 	}
 	var open []ledger.Session
-	s.repo.chain.view(func(st *ledger.State) { open = st.Adoptable(s.repo.ring.Actor().ID(), source) })
+	adoptable := func() {
+		s.repo.chain.view(func(st *ledger.State) { open = st.Adoptable(s.repo.ring.Actor().ID(), source) })
+	}
+	if adoptable(); len(open) > 0 { // a session that is only said to be open would make the OPEN void, and all that follows
+		if err := s.repo.chain.prove(ctx); err != nil {
+			return nil, err
+		}
+		adoptable()
+	}
 	if _, locks := backend.As[backend.Locker](s.repo.store); !locks {
 		return d, s.findQuiet(ctx, open, d)
 	}

@@ -21,7 +21,7 @@ func (c *ledgerCache) anew() *ledgerCache {
 	if c == nil {
 		return nil
 	}
-	return &ledgerCache{dir: c.dir, instead: true, kept: c.kept}
+	return &ledgerCache{dir: c.dir, instead: true, kept: c.kept, gap: true}
 }
 
 // saveState keeps the state, what is known of the entries before it, and whether that was proved, if it saves the next client much.
@@ -30,6 +30,9 @@ func (c *ledgerCache) saveState(state *ledger.State, from *origin) error {
 	now := keptState{n, from.proved, from.at}
 	if !c.gap && n < c.kept.entries+CheckpointEvery && now.proved == c.kept.proved && now.from == c.kept.from {
 		return nil
+	}
+	if was, ok := c.dir.readSealed(keptStateName); ok && !from.proved && wire.NewDecoder(was).Bool() {
+		return nil // another process knows more
 	}
 	b := wire.AppendU64(wire.AppendBool(nil, from.proved), n)
 	var void []ledger.VoidEntry

@@ -184,6 +184,9 @@ func publicOf(s *State) public {
 		p.Snaps = append(p.Snaps, v)
 	}
 	sortSnapshots(p.Snaps)
+	if len(p.Index) == 0 {
+		p.Index = nil
+	}
 	return p
 }
 

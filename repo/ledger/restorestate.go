@@ -46,7 +46,7 @@ func Resume(genesis, state []byte, o Opener) (*State, error) {
 		return nil, err
 	}
 	r := &restorer{State: s, trusted: true}
-	if err := r.read(state); err != nil {
+	if err := r.read(state, func() error { return nil }); err != nil {
 		return nil, &CorruptError{N: r.next, Err: fmt.Errorf("a kept state: %w", err)}
 	}
 	return s, nil
@@ -77,19 +77,30 @@ func (r *restorer) named(e *Entry, state []byte) error {
 	if !ok || err != nil || c.State != hash || c.Size != uint64(len(state)) {
 		return errors.New("it is not what the entry names")
 	}
-	if err := r.read(state); err != nil {
-		return err
-	}
-	if r.next != e.N {
-		return fmt.Errorf("it is the state after %d entries", r.next)
-	}
-	return nil
+	return r.read(state, func() error {
+		// Only who may sign a CHECKPOINT can make somebody read more.
+		actor := r.actors[e.Actor]
+		switch {
+		case r.next != e.N:
+			return fmt.Errorf("it is the state after %d entries", r.next)
+		case actor == nil || actor.RemovedAt != 0 || !e.Type.allows(actor.Role):
+			return fmt.Errorf("%w: %s", ErrActor, e.Actor)
+		}
+		return e.Verify(actor.Actor)
+	})
 }
 
-func (r *restorer) read(state []byte) error {
+// read reads a state. look is called when its head was read.
+func (r *restorer) read(state []byte, look func() error) error {
 	d := wire.NewDecoder(state)
 	var counts [lists]int
 	readPart(d, func(d *wire.Decoder) { counts = r.head(d) })
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if err := look(); err != nil {
+		return err
+	}
 	r.files = make(map[IndexFile]struct{})
 	read := [lists]func(*wire.Decoder){sessionList: r.readSession, indexList: r.readIndexFile, snapshotList: r.readSnapshot}
 	for i, l := range r.lists() {
@@ -165,6 +176,8 @@ func (r *restorer) entry(d *wire.Decoder, raw []byte) (*Entry, Body) {
 		d.Fail("entry %d of %d", e.N, r.next)
 	case actor == nil || !e.Type.allows(actor.Role):
 		d.Fail("entry %d is a %v of actor %s", e.N, e.Type, e.Actor)
+	case actor.RemovedAt != 0 && e.N > actor.RemovedAt:
+		d.Fail("entry %d is by actor %s, who was removed before", e.N, e.Actor)
 	default:
 		r.signed = append(r.signed, signedEntry{e, actor.Actor})
 		return e, body

@@ -115,10 +115,14 @@ func sizeWithLength(n int) int { return len(wire.AppendUvarint(nil, uint64(n))) 
 // HashState returns the hash by which a CHECKPOINT names an encoded state. The error wraps wire.ErrFormat.
 func HashState(state []byte) (crypto.ID, error) {
 	d := wire.NewDecoder(state)
-	var hashes []byte
+	all := crypto.NewHash()
 	for d.Err() == nil && d.Len() > 0 {
-		hash := crypto.Hash(d.Bytes(len(state), "part of a state"))
-		hashes = append(hashes, hash[:]...)
+		b := d.Bytes(len(state), "part of a state")
+		if len(b) == 0 {
+			d.Fail("an empty part of a state")
+		}
+		hash := crypto.Hash(b)
+		all.Write(hash[:])
 	}
-	return crypto.Hash(hashes), d.Finish()
+	return crypto.ID(all.Sum(nil)), d.Finish()
 }
