@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -44,7 +45,7 @@ func (c *chain) begin(ctx context.Context, before uint64) error {
 			c.log.Warn("a checkpoint of the ledger is not used", "object", ledger.CheckpointKey(n), "error", err)
 		}
 		if restored != nil {
-			c.state, c.origin = restored, origin{at: n}
+			c.state, c.origin = restored, origin{at: n, trusted: n}
 			return nil
 		}
 	}
@@ -123,13 +124,19 @@ func (c *chain) addCheckpoint(ctx context.Context, ring *crypto.Keyring) (size i
 	n := c.head()
 	var state []byte
 	entry, err := c.next(ring, func(s *ledger.State) (ledger.Body, error) {
+		body := s.NextCheckpoint()
+		if body.Size > ledger.MaxState {
+			c.every = math.MaxUint64 // it gets no smaller
+			return nil, fmt.Errorf("the state has %d bytes, more than the %d allowed", body.Size, ledger.MaxState)
+		}
 		state = s.Encode()
-		return s.NextCheckpoint(), nil
+		return body, nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	if won, err := create(ctx, c.store, ledger.CheckpointKey(n), state); err != nil || !won {
+	// Who is faster stores the same bytes. Others may be left there by whoever can write to the store.
+	if err := backend.PutBytes(ctx, c.store, ledger.CheckpointKey(n), state, nil); err != nil {
 		return 0, err
 	}
 	won, err := create(ctx, c.store, ledger.EntryKey(n), entry)
@@ -156,11 +163,14 @@ func (c *chain) dropCheckpoints(ctx context.Context) error {
 	return nil
 }
 
+// farOff is how many entries others may add while somebody adds a CHECKPOINT.
+const farOff = 10_000
+
 // checkpointUseless reports whether the state of CHECKPOINT n is of no use any more: it is none, or there are two newer ones.
 func checkpointUseless(s *ledger.State, n uint64) bool {
 	head, _ := s.Head()
-	if n >= head { // somebody may be about to append it
-		return false
+	if n >= head { // somebody may be about to append it, unless it is far off
+		return n >= head+farOff
 	}
 	last := s.Checkpoints()
 	return n != last.N && n != last.Before

@@ -140,14 +140,15 @@ func TestDamagedCheckpoints(t *testing.T) {
 		})
 	}
 	store := whole.Crash()
-	for _, n := range []uint64{1, 2, 3, 900} { // of no CHECKPOINT, of a void one, of one to come
+	for _, n := range []uint64{1, 2, 3, 900, 1e9} { // of no CHECKPOINT, of a void one, of one to come, of one that is too far off for that
 		require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(n), []byte("x"), nil))
 	}
 	r := openEvery(t, store, key, "", 5)
 	require.Len(t, requireSnapshots(t, r), 11)
-	require.EqualValues(t, 3, check(t, r).Unreferenced)
+	require.EqualValues(t, 4, check(t, r).Unreferenced)
 	collect(t, r, everything())
 	require.Contains(t, objects(t, store, "checkpoints/"), ledger.CheckpointKey(900))
+	require.NotContains(t, objects(t, store, "checkpoints/"), ledger.CheckpointKey(1e9))
 	requireClean(t, r)
 	require.NoError(t, r.Close())
 }
@@ -478,4 +479,94 @@ func TestHugeCheckpoints(t *testing.T) {
 	require.Len(t, requireSnapshots(t, r), 11)
 	require.NoError(t, r.Close())
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20))
+}
+
+// TestDeliberateRollBack: who removes the pin, as the error says, goes on with the repository as it is now, and stays able to.
+func TestDeliberateRollBack(t *testing.T) {
+	for _, longer := range []bool{true, false} {
+		store, key := withCheckpoints(t)
+		old, cache := store.Crash(), t.TempDir()
+		r := openEvery(t, store, key, cache, 5)
+		_, err := r.VerifyLedger(t.Context())
+		require.NoError(t, err)
+		for i := range 30 {
+			save(t, r, someChunks(uint64(i), 1, 1000))
+		}
+		require.NoError(t, r.Close())
+		other := openEvery(t, old, key, "", 5)
+		_, err = other.VerifyLedger(t.Context())
+		require.NoError(t, err)
+		n := 6
+		if longer {
+			n = 60
+		}
+		more := func() {
+			for i := range n {
+				save(t, other, someChunks(uint64(100+i), 1, 1000))
+			}
+		}
+		more()
+		_, err = repo.Open(t.Context(), old, &repo.Options{Credential: key, CacheDir: cache})
+		require.ErrorIs(t, err, repo.ErrRolledBack)
+		removeAll(t, cache, "pin")
+		for range 4 {
+			r := openEvery(t, old, key, cache, 5)
+			require.NotEmpty(t, requireSnapshots(t, r))
+			require.NoError(t, r.Close())
+			more()
+		}
+		require.NoError(t, other.Close())
+	}
+}
+
+// TestPlantedCheckpoints: who can write to the store cannot keep a CHECKPOINT from being added by taking its name.
+func TestPlantedCheckpoints(t *testing.T) {
+	store, key := withCheckpoints(t)
+	head := uint64(len(objects(t, store, "log/")))
+	for n := head; n < head+100; n++ {
+		require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(n), []byte("planted"), nil))
+	}
+	r := openEvery(t, store, key, "", 5)
+	_, err := r.VerifyLedger(t.Context())
+	require.NoError(t, err)
+	for i := range 20 {
+		save(t, r, someChunks(uint64(i), 3, 1000))
+	}
+	collect(t, r, everything())
+	require.Empty(t, check(t, r).Errors)
+	require.NoError(t, r.Close())
+	added := 0
+	for _, k := range objects(t, store, "checkpoints/") {
+		b, err := backend.ReadAll(t.Context(), store, k, ledger.MaxState)
+		require.NoError(t, err)
+		if k >= ledger.CheckpointKey(head) && string(b) != "planted" {
+			added++
+		}
+	}
+	require.Equal(t, 2, added)
+}
+
+// TestVoidCheckpointsRaiseNoDoubt: one by somebody who may add none says nothing about those of others.
+func TestVoidCheckpointsRaiseNoDoubt(t *testing.T) {
+	store, key := withCheckpoints(t)
+	writer, removed := keyFile(t), keyFile(t)
+	r := openEvery(t, store, key, "", 5)
+	_, err := r.AddKey(t.Context(), crypto.Writer, "writer", writer)
+	require.NoError(t, err)
+	slot, err := r.AddKey(t.Context(), crypto.Collector, "removed", removed)
+	require.NoError(t, err)
+	was := ringOf(t, store, removed)
+	require.NoError(t, r.RemoveKey(t.Context(), slot.ID))
+	_, err = r.VerifyLedger(t.Context())
+	require.NoError(t, err)
+	for i := range 20 {
+		save(t, r, someChunks(uint64(i), 3, 1000))
+	}
+	require.NoError(t, r.Close())
+	read := entriesRead(t, store, key, "")
+	appendRaw(t, store, ringOf(t, store, writer), &ledger.Checkpoint{Size: 1})
+	appendRaw(t, store, was, &ledger.Checkpoint{Size: 1})
+	require.LessOrEqual(t, entriesRead(t, store, key, ""), read+2)
+	appendVoid(t, store, key)
+	require.Greater(t, entriesRead(t, store, key, ""), read+10, "one of two is false, and all is replayed to find out")
 }

@@ -64,6 +64,8 @@ type CollectReport struct {
 	// Condemned index files wait, with the packs that only they list, for the sessions in Waiting to end.
 	Condemned uint64
 	Waiting   []ledger.SessionID
+	// Repairs are sessions that repair, and may list again what no index file names: nothing was deleted because of them.
+	Repairs []ledger.SessionID
 	// LeftUnused is about what stays that no snapshot needs. Inside of it is within segments that hold something needed and that this key cannot
 	// read, so that it cannot be cut out.
 	LeftUnused, Inside uint64
@@ -125,7 +127,7 @@ func (c *collector) run(ctx context.Context) (err error) {
 	if c.opts.DryRun {
 		return c.rehearse(ctx)
 	}
-	if c.session, err = c.repo.beginCollecting(ctx, &c.opts); err != nil {
+	if c.session, err = c.repo.beginCollecting(ctx, kindCollection, &c.opts); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close(ctx, err)) }()
@@ -244,11 +246,37 @@ func (c *collector) progress(step string, done, total uint64) {
 	}
 }
 
+// The kinds of sessions that do not write.
+const (
+	kindCollection = "collection"
+	kindRepair     = "repair"
+	kindHold       = "hold"
+)
+
+// mayBe reports whether a session is of a kind that does not write, as far as this client can read it.
+func mayBe(s *ledger.Session, kind string) bool {
+	return s.Purpose == ledger.Collecting && (s.Kind == kind || !s.Unsealed)
+}
+
+// alive returns those of the sessions that are not known to be dead.
+func (r *Repository) alive(ctx context.Context, list []ledger.Session) (alive []ledger.Session, err error) {
+	for i := range list {
+		dead, err := r.knownDead(ctx, list[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		if !dead {
+			alive = append(alive, list[i])
+		}
+	}
+	return alive, nil
+}
+
 // beginCollecting opens a session that may condemn and delete, beside those that write.
-func (r *Repository) beginCollecting(ctx context.Context, o *CollectOptions) (*Session, error) {
+func (r *Repository) beginCollecting(ctx context.Context, kind string, o *CollectOptions) (*Session, error) {
 	s := r.newSession(ctx, &SessionOptions{Uploads: 2})
 	s.collects = true
-	err := s.openCollecting(ctx, &ledger.Open{Session: s.id, Purpose: ledger.Collecting, Kind: "collection", Host: o.Host, Program: o.Program})
+	err := s.openCollecting(ctx, &ledger.Open{Session: s.id, Purpose: ledger.Collecting, Kind: kind, Host: o.Host, Program: o.Program})
 	if err != nil {
 		s.cancel(err)
 		return nil, errors.Join(fmt.Errorf("opening a collection: %w", err), s.release())

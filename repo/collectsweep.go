@@ -39,7 +39,17 @@ func (c *collector) sweep(ctx context.Context) error {
 	if err := c.repo.chain.advance(ctx); err != nil {
 		return err
 	}
-	useless := c.repo.useless(ctx, found)
+	useless, repairs := c.useless(ctx, found)
+	repairs, err = c.repo.alive(ctx, repairs)
+	if err != nil {
+		return err
+	}
+	if len(repairs) > 0 {
+		for i := range repairs {
+			c.report.Repairs = append(c.report.Repairs, repairs[i].ID)
+		}
+		return nil
+	}
 	if c.repo.indexedAt() != at {
 		if named, _, err = c.repo.named(ctx); err != nil {
 			return err
@@ -97,17 +107,20 @@ func (r *Repository) namedNow(ctx context.Context) (keySet, error) {
 	return set, nil
 }
 
-// useless returns those of the objects that nobody can need, unless an index file names them.
-func (r *Repository) useless(ctx context.Context, found []backend.Info) (list []backend.Info) {
-	writers := r.writersOf(ctx, found)
-	r.chain.view(func(st *ledger.State) {
+// useless returns those of the objects that nobody can need, unless an index file names them, and the repairs that may make one name them.
+func (c *collector) useless(ctx context.Context, found []backend.Info) (list []backend.Info, repairs []ledger.Session) {
+	writers := c.repo.writersOf(ctx, found)
+	c.repo.chain.view(func(st *ledger.State) {
 		for _, info := range found {
 			if isUseless(st, info.Key, writers) {
 				list = append(list, info)
 			}
 		}
+		repairs = slices.DeleteFunc(st.LiveSessions(), func(o ledger.Session) bool {
+			return c.session == nil || o.ID == c.session.id || !mayBe(&o, kindRepair) // without a session nothing is deleted
+		})
 	})
-	return list
+	return list, repairs
 }
 
 // writersOf returns who stored the objects of snapshots that were not committed, as far as can be told.

@@ -22,7 +22,7 @@ func (r *Repository) Hold(ctx context.Context, ids []ID, host, program string) (
 	}
 	s := r.newSession(ctx, &SessionOptions{Uploads: 1})
 	s.collects = true
-	err := s.openCollecting(ctx, &ledger.Open{Session: s.id, Purpose: ledger.Collecting, Kind: "hold", Host: host, Program: program})
+	err := s.openCollecting(ctx, &ledger.Open{Session: s.id, Purpose: ledger.Collecting, Kind: kindHold, Host: host, Program: program})
 	if err != nil {
 		s.cancel(err)
 		return nil, errors.Join(fmt.Errorf("holding snapshots: %w", err), s.release())

@@ -38,13 +38,7 @@ func (r *Repository) openChain(ctx context.Context, genesis []byte, state *ledge
 		store: r.store, cache: cache, genesis: genesis, opener: opener(r.ring), log: r.log, every: every,
 		state: state, origin: origin{proved: true}, proving: newTurn(), moving: newTurn(),
 	}
-	pinN, pinHash, pinned := r.cache.pin()
-	var err error
-	if pinned {
-		err = cache.replay(ctx, ch, pinN, pinHash)
-	} else {
-		err = ch.begin(ctx, math.MaxUint64)
-	}
+	pinned, err := cache.begin(ctx, ch)
 	if err != nil {
 		return nil, err
 	}
@@ -54,10 +48,43 @@ func (r *Repository) openChain(ctx context.Context, genesis []byte, state *ledge
 		}
 		return nil, err
 	}
-	if n, _ := ch.state.Head(); pinned && n < pinN {
-		return nil, fmt.Errorf("%w: its ledger has %d entries, %d were seen (remove %s if this is meant)", ErrRolledBack, n, pinN, r.cache.sealedPath(pinName))
+	if n, _ := ch.state.Head(); n < pinned {
+		return nil, fmt.Errorf("%w: its ledger has %d entries, %d were seen (remove %s if this is meant)", ErrRolledBack, n, pinned, r.cache.sealedPath(pinName))
 	}
 	return ch, nil
+}
+
+// begin moves the chain to the pin, from the cache or from a CHECKPOINT in the store, or, without a pin, to a CHECKPOINT. It returns how many entries were pinned.
+func (c *ledgerCache) begin(ctx context.Context, ch *chain) (pinned uint64, err error) {
+	n, hash, ok := c.dir.pin()
+	if !ok { // it was never there, or somebody removed it because the repository was rolled back
+		return 0, errors.Join(c.dropState(), ch.begin(ctx, math.MaxUint64))
+	}
+	genesis := ch.state
+	kept, from := c.readState(ch)
+	if kept != nil && from.at > n { // the end came between writing the two
+		n, hash = kept.Head()
+	}
+	found, err := c.find(ch, kept, from, n, hash)
+	if err != nil {
+		return n, err
+	}
+	if found {
+		return n, checkPinned(ctx, ch, n, hash)
+	}
+	if kept != nil {
+		ch.state, ch.origin = kept, from
+		err := ch.checkPassing(ctx, n, hash)
+		if !isType[*CorruptError](err) && !errors.Is(err, ErrRolledBack) {
+			return n, err
+		}
+		// It is of another branch than the pin, or something is damaged, which is for the store alone to show.
+		ch.state, ch.origin, c.fresh = genesis, origin{proved: true}, nil
+	}
+	if err := errors.Join(c.dropState(), ch.begin(ctx, n)); err != nil {
+		return n, err
+	}
+	return n, ch.checkPassing(ctx, n, hash)
 }
 
 func (c *cacheDir) pin() (n uint64, hash ID, ok bool) {
@@ -71,29 +98,13 @@ func (c *cacheDir) pin() (n uint64, hash ID, ok bool) {
 	return n, hash, d.Finish() == nil
 }
 
-// replay applies the cached entries below the pin without checking their signatures again: the pin's hash covers them. It
-// then makes sure that the store still holds the pinned entry.
-func (c *ledgerCache) replay(ctx context.Context, ch *chain, pinN uint64, pinHash ID) error {
-	found, err := c.find(ctx, ch, pinN, pinHash)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return ch.checkPassing(ctx, pinN, pinHash)
-	}
-	if pinN > 1 {
-		return checkPinned(ctx, ch, pinN, pinHash)
-	}
-	return nil
-}
-
-// find moves the chain to the pin, from the cached state or from GENESIS on, and reports whether the cache leads there. If not, it moves it to where the store leads from.
-func (c *ledgerCache) find(ctx context.Context, ch *chain, pinN uint64, pinHash ID) (bool, error) {
+// find moves the chain to the pin by the cached entries, from the kept state or from GENESIS on, without checking their signatures again: the pin's hash covers them.
+// It reports whether they lead there.
+func (c *ledgerCache) find(ch *chain, kept *ledger.State, from origin, pinN uint64, pinHash ID) (bool, error) {
 	b, err := os.ReadFile(c.dir.ledgerPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("reading the cache: %w", err)
 	}
-	kept, from := c.readState(ch)
 	if kept != nil {
 		if state := kept.Clone(); leadsTo(state, b, pinN, pinHash) {
 			ch.state, ch.origin = state, from
@@ -108,11 +119,7 @@ func (c *ledgerCache) find(ctx context.Context, ch *chain, pinN uint64, pinHash 
 	if err := os.Remove(c.dir.ledgerPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("clearing the cache: %w", err)
 	}
-	if kept != nil && from.at <= pinN {
-		ch.state, ch.origin = kept, from
-		return false, nil
-	}
-	return false, ch.begin(ctx, pinN)
+	return false, nil
 }
 
 // leadsTo applies the cached entries that follow, and reports whether they end at the pin.
@@ -157,7 +164,11 @@ func (c *chain) checkPassing(ctx context.Context, pinN uint64, pinHash ID) error
 	return nil
 }
 
+// checkPinned makes sure that the store still holds the pinned entry.
 func checkPinned(ctx context.Context, ch *chain, pinN uint64, pinHash ID) error {
+	if pinN == 1 {
+		return nil // GENESIS, which was read
+	}
 	b, err := ch.read(ctx, pinN-1)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: entry %d of its ledger is missing", ErrRolledBack, pinN-1)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
@@ -15,9 +16,10 @@ var errFalseCheckpoint = errors.New("the entries before it do not lead to this s
 // origin is where the replay of a ledger began.
 type origin struct {
 	at uint64 // number of the first entry that was replayed here; 0: GENESIS
-	// proved: all that comes before it was replayed, too, by this client, earlier. Otherwise one trusts who signed the CHECKPOINT.
-	proved bool
-	void   []ledger.VoidEntry // that came before it, if it is proved
+	// proved: all that comes before it was replayed, too, by this client, earlier. Otherwise one trusts who signed CHECKPOINT trusted.
+	proved  bool
+	trusted uint64
+	void    []ledger.VoidEntry // that came before it, if it is proved
 }
 
 // prove makes sure that nothing in the state rests on the word of who signed a CHECKPOINT.
@@ -35,10 +37,10 @@ func (c *chain) prove(ctx context.Context) error {
 
 // advanceProved is advance for who decides what may be deleted.
 func (c *chain) advanceProved(ctx context.Context, dryRun bool) error {
-	if err := c.advance(ctx); err != nil {
-		return err
+	err := c.advance(ctx)
+	if err == nil {
+		err = c.prove(ctx)
 	}
-	err := c.prove(ctx)
 	if errors.Is(err, errFalseCheckpoint) && !dryRun {
 		err = errors.Join(err, c.dropCheckpoints(ctx)) // so that others do not begin there
 	}
@@ -51,11 +53,14 @@ func (c *chain) isProved() (bool, error) {
 	return c.origin.proved, c.lied
 }
 
-// doubtful reports whether somebody signed a CHECKPOINT that does not follow from the one where this client began: one of the two is false.
+// doubtful reports whether somebody who may do that signed a CHECKPOINT that does not follow from the one where this client began: one of the two is false.
 func (c *chain) doubtful() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.origin.proved && slices.ContainsFunc(c.state.Void(), func(v ledger.VoidEntry) bool { return v.Type == ledger.TypeCheckpoint })
+	return !c.origin.proved && slices.ContainsFunc(c.state.Void(), func(v ledger.VoidEntry) bool {
+		a, _ := c.state.Actor(v.Actor)
+		return v.Type == ledger.TypeCheckpoint && a.Role != crypto.Writer && a.Role != crypto.Reader && (a.RemovedAt == 0 || v.N < a.RemovedAt)
+	})
 }
 
 // replay replays the ledger from GENESIS, as the store has it, and makes sure that it leads to what this client knows.
@@ -99,8 +104,8 @@ func (c *chain) settle(ctx context.Context, mine *ledger.State, again *chain) er
 		return err
 	}
 	defer c.moving.pass()
-	at := c.origin.at
-	if at == 0 {
+	from := c.origin
+	if from.at == 0 {
 		return nil
 	}
 	same := *mine.NextCheckpoint() == *again.state.NextCheckpoint()
@@ -114,8 +119,16 @@ func (c *chain) settle(ctx context.Context, mine *ledger.State, again *chain) er
 		return nil
 	}
 	c.cache = c.cache.anew()
-	c.lied = &CorruptError{Key: ledger.CheckpointKey(at), Offset: -1, Err: errFalseCheckpoint}
+	c.lied = from.falseState()
 	return c.lied
+}
+
+// falseState says that the state with which the replay began was wrong.
+func (o *origin) falseState() error {
+	if o.proved {
+		return fmt.Errorf("what the cache kept of the first %d entries of the ledger is not what they lead to, perhaps by a fault of an earlier version; it is not used any more, run this again", o.at)
+	}
+	return &CorruptError{Key: ledger.CheckpointKey(o.trusted), Offset: -1, Err: errFalseCheckpoint}
 }
 
 // why says why entry n is void; "" if it is not, or that is not known since the replay began after it.

@@ -87,10 +87,13 @@ func (p *repair) run(ctx context.Context, do func(context.Context) error) (err e
 		return err
 	}
 	if !p.opts.DryRun {
-		if p.session, err = p.repo.beginCollecting(ctx, &p.collector.opts); err != nil {
+		if p.session, err = p.repo.beginCollecting(ctx, kindRepair, &p.collector.opts); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, p.close(ctx, err)) }()
+		if err := p.alone(ctx); err != nil {
+			return err
+		}
 	}
 	// What a collection does from here on is not seen by the work, so that its CONDEMN must not count.
 	p.repo.chain.view(func(st *ledger.State) { p.marked, _ = st.Head() })
@@ -99,6 +102,27 @@ func (p *repair) run(ctx context.Context, do func(context.Context) error) (err e
 		p.marks.Close()
 	}
 	return err
+}
+
+// alone fails if somebody else collects or repairs: what that deletes, since no index file names it, a repair might list again. A collection that begins later leaves it alone.
+func (p *repair) alone(ctx context.Context) error {
+	open, err := p.repo.OpenSessions(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range open {
+		o := &open[i]
+		if o.ID == p.session.id || o.Dead || !mayBe(&o.Session, kindCollection) && !mayBe(&o.Session, kindRepair) {
+			continue
+		}
+		if o.Quiet < quietFor {
+			return fmt.Errorf("session %s of %q is open, which collects or repairs (if its process is gone, 'holdfast prune --revoke %s' ends it): %w", o.ID, o.Label, o.ID, ErrCollecting)
+		}
+		if err := p.revoke(ctx, o.ID, fmt.Sprintf("not heard of for %v", o.Quiet.Round(time.Second))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *repair) index(ctx context.Context) error {

@@ -65,8 +65,8 @@ type ledgerRestorer struct {
 
 // namedState is the state that CHECKPOINT n names.
 type namedState struct {
-	n     uint64
-	bytes []byte
+	n    uint64
+	body *ledger.Checkpoint
 }
 
 // foundEntry is an entry that the store lost.
@@ -157,7 +157,10 @@ func (r *ledgerRestorer) end(ctx context.Context, n uint64) error {
 		return &CorruptError{Key: ledger.EntryKey(r.found[0].n), Offset: -1, Err: unproved}
 	}
 	r.report.Entries = n
-	return errors.Join(r.putBack(ctx), r.putStates(ctx))
+	if err := r.putBack(ctx); err != nil {
+		return err
+	}
+	return r.putStates(ctx)
 }
 
 func (r *ledgerRestorer) allHere() bool {
@@ -182,19 +185,20 @@ func (r *ledgerRestorer) apply(b []byte) (err error) {
 	return err
 }
 
-// applyNext replays an entry after GENESIS, and remembers the states of the last two CHECKPOINTs.
+// applyNext replays an entry after GENESIS, and remembers the last two CHECKPOINTs.
 func (r *ledgerRestorer) applyNext(b []byte) error {
-	e, err := ledger.Decode(b)
-	if err != nil || e.Type != ledger.TypeCheckpoint {
-		return r.state.Apply(b)
-	}
-	state := r.state.Encode()
 	if err := r.state.Apply(b); err != nil {
 		return err
 	}
-	if r.state.Checkpoints().N == e.N {
-		r.states = append(r.states[max(0, len(r.states)-1):], namedState{e.N, state})
+	e, err := ledger.Decode(b)
+	if err != nil || r.state.Checkpoints().N != e.N {
+		return err
 	}
+	body, err := e.Body()
+	if err != nil {
+		return err
+	}
+	r.states = append(r.states[max(0, len(r.states)-1):], namedState{e.N, body.(*ledger.Checkpoint)})
 	return nil
 }
 
@@ -252,26 +256,50 @@ func (r *ledgerRestorer) put(ctx context.Context, key string, b, damaged []byte)
 	return nil
 }
 
-// putStates puts back the states of the last CHECKPOINTs, which the entries lead to.
+// putStates puts back the states of the last CHECKPOINTs.
 func (r *ledgerRestorer) putStates(ctx context.Context) error {
 	for _, c := range r.states {
 		key := ledger.CheckpointKey(c.n)
-		b, err := readLeft(ctx, r.store.store, key, int64(len(c.bytes))+1)
+		b, err := readLeft(ctx, r.store.store, key, int64(c.body.Size)+1)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			b = nil
 		case err != nil:
 			return err
-		case bytes.Equal(b, c.bytes):
-			continue
 		default:
+			if hash, err := ledger.HashState(b); err == nil && hash == c.body.State {
+				continue
+			}
 			b = append([]byte{}, b...)
 		}
-		if err := r.put(ctx, key, c.bytes, b); err != nil {
+		if err := r.putState(ctx, c.n, b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// putState puts back the state that CHECKPOINT n names: what the entries before it, which are all there now, lead to.
+func (r *ledgerRestorer) putState(ctx context.Context, n uint64, damaged []byte) error {
+	if r.opts.DryRun { // perhaps they are not
+		return r.put(ctx, ledger.CheckpointKey(n), nil, damaged)
+	}
+	var state *ledger.State
+	for i := range n {
+		b, err := r.store.read(ctx, i)
+		if err != nil {
+			return missing(ledger.EntryKey(i), err)
+		}
+		if i == 0 {
+			state, err = ledger.NewState(b, nil)
+		} else {
+			err = state.ApplyTrusted(b) // as was verified before
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return r.put(ctx, ledger.CheckpointKey(n), state.Encode(), damaged)
 }
 
 // readCaches returns the entries in the cache of this place, and in those of other places of the same repository.

@@ -1,6 +1,10 @@
 package repo
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/holdfast-backup/holdfast/internal/wire"
@@ -34,7 +38,7 @@ func (c *ledgerCache) saveState(state *ledger.State, from *origin) error {
 	if was, ok := c.dir.readSealed(keptStateName); ok && !from.proved && wire.NewDecoder(was).Bool() {
 		return nil // another process knows more
 	}
-	b := wire.AppendU64(wire.AppendBool(nil, from.proved), n)
+	b := wire.AppendU64(wire.AppendU64(wire.AppendBool(nil, from.proved), n), from.trusted)
 	var void []ledger.VoidEntry
 	if from.proved {
 		void = append(slices.Clip(from.void), state.Void()...)
@@ -51,14 +55,26 @@ func (c *ledgerCache) saveState(state *ledger.State, from *origin) error {
 	return nil
 }
 
-// readState returns the cached state; nil if there is none. It is what this key slot wrote, so nothing is verified again.
+// dropState forgets the kept state.
+func (c *ledgerCache) dropState() error {
+	c.kept = keptState{proved: true}
+	if !c.dir.on() {
+		return nil
+	}
+	if err := os.Remove(c.dir.sealedPath(keptStateName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("clearing the cache: %w", err)
+	}
+	return nil
+}
+
+// readState returns the kept state; nil if there is none that can be used. It is what this key slot wrote, so nothing is verified again.
 func (c *ledgerCache) readState(ch *chain) (*ledger.State, origin) {
 	b, ok := c.dir.readSealed(keptStateName)
 	if !ok {
 		return nil, origin{}
 	}
 	d := wire.NewDecoder(b)
-	from := origin{proved: d.Bool(), at: d.U64()}
+	from := origin{proved: d.Bool(), at: d.U64(), trusted: d.U64()}
 	for range d.Count(1+1+16+1, "void entries") {
 		v := ledger.VoidEntry{N: d.UvarintMax(from.at, "entries"), Type: ledger.Type(d.U8())}
 		d.Copy(v.Actor[:])

@@ -163,6 +163,7 @@ type pruneJSON struct {
 	Condemned      uint64   `json:"condemned_index_files"`
 	Waiting        []string `json:"waiting_for_sessions"`
 	LeftBytes      uint64   `json:"left_unused_bytes"`
+	Repairs        []string `json:"left_to_repairs"`
 	InsideBytes    uint64   `json:"left_inside_segments_bytes"`
 }
 
@@ -171,7 +172,7 @@ func newPruneJSON(c *repo.CollectReport, dryRun bool) *pruneJSON {
 		Type: "summary", DryRun: dryRun, Packs: c.Packs, StoredBytes: c.Stored, UnusedBytes: c.Unused, Dropped: c.Dropped,
 		DroppedBytes: c.DroppedBytes, Repacked: c.Repacked, RepackedBytes: c.RepackedBytes, RewrittenBytes: c.Rewritten,
 		Merged: c.Merged, Rescued: c.Rescued, Deleted: c.Deleted, DeletedBytes: c.DeletedBytes, Refused: c.Refused,
-		Revoked: texts(c.Revoked), Condemned: c.Condemned, Waiting: texts(c.Waiting), LeftBytes: c.LeftUnused, InsideBytes: c.Inside,
+		Revoked: texts(c.Revoked), Condemned: c.Condemned, Waiting: texts(c.Waiting), LeftBytes: c.LeftUnused, InsideBytes: c.Inside, Repairs: texts(c.Repairs),
 	}
 }
 
@@ -204,6 +205,9 @@ func (a *app) printPruned(c *repo.CollectReport, dryRun bool) {
 	}
 	for _, id := range c.Waiting {
 		out.note("what session %s may still use is condemned, and left to a prune after it has ended", id)
+	}
+	for _, id := range c.Repairs {
+		out.note("session %s repairs, and may still use what would be deleted: that is left to a prune after it", id)
 	}
 	out.infof("%s that is not needed %s in packs that hold something needed\n", bytesText(c.LeftUnused), did("is left", "be left"))
 	if c.Inside > 0 {

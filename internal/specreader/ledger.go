@@ -358,8 +358,13 @@ func (l *ledger) obey(e *entry, by *actor, k *keys) (void error) {
 	case typeKey:
 		l.admit(b)
 	case typeFeatures:
+		var all [3][]string
 		for i := range l.features {
-			l.features[i] = append(l.features[i], b.features[i]...)
+			all[i] = slices.Compact(slices.Sorted(slices.Values(slices.Concat(l.features[i], b.features[i]))))
+			check(len(all[i]) <= 256, "%d features", len(all[i]))
+		}
+		for i := range l.features {
+			l.features[i] = all[i]
 		}
 	}
 	return nil

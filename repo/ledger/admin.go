@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"fmt"
 	"math/bits"
 
 	"github.com/holdfast-backup/holdfast/crypto"
@@ -159,7 +160,7 @@ type FeatureSets struct {
 	Collect []string
 }
 
-// Bounds of one set in one entry, and of the bytes of one name.
+// Bounds of one set, and of the bytes of one name.
 const (
 	maxFeatures    = 256
 	maxFeatureName = 64
@@ -185,6 +186,11 @@ func (f *FeatureSets) decode(d *wire.Decoder) {
 	}
 }
 
+// with returns the sets with others added, in new memory.
+func (f FeatureSets) with(add *FeatureSets) FeatureSets {
+	return FeatureSets{union(f.Read, add.Read), union(f.Write, add.Write), union(f.Collect, add.Collect)}
+}
+
 // Features (FEATURES) adds to the repository's feature sets.
 type Features struct {
 	unsealed
@@ -193,6 +199,16 @@ type Features struct {
 
 // Type returns TypeFeatures.
 func (*Features) Type() Type { return TypeFeatures }
+
+func (s *State) judgeFeatures(f *Features) string {
+	all := s.features.with(&f.Add)
+	for _, set := range all.sets() {
+		if len(*set) > maxFeatures {
+			return fmt.Sprintf("there would be %d features, more than %d", len(*set), maxFeatures)
+		}
+	}
+	return ""
+}
 
 func (f *Features) appendClear(b []byte) []byte { return f.Add.append(b) }
 func (f *Features) decodeClear(d *wire.Decoder) { f.Add.decode(d) }

@@ -2,7 +2,11 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -249,4 +253,80 @@ func walk(s *State) {
 	}
 	s.Needed()
 	s.Encode()
+}
+
+// TestParts changes what lies in many parts of the state, and compares what is remembered of them with what is encoded anew.
+func TestParts(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 3))
+	c := newChain(t)
+	id := func(n int) (s SessionID) { binary.BigEndian.PutUint32(s[:], uint32(n+1)); return s }
+	snapOf := func(n int) (s crypto.ID) { binary.BigEndian.PutUint32(s[:], uint32(n+1)); return s }
+	opened := 0
+	any := func(of []Session, want Purpose) (s Session, ok bool) {
+		of = slices.DeleteFunc(slices.Clone(of), func(s Session) bool { return s.Purpose != want })
+		if len(of) > 0 {
+			return of[rng.IntN(len(of))], true
+		}
+		return s, false
+	}
+	oldest := func(of []Session) SessionID { // which lies in another part than the newest
+		return of[slices.IndexFunc(of, func(s Session) bool { return s.Purpose == Writing })].ID
+	}
+	next := func() Body {
+		live := c.state.LiveSessions()
+		writer, writes := any(live, Writing)
+		collector, collects := any(live, Collecting)
+		snaps := c.state.Snapshots()
+		n, _ := c.state.Head()
+		switch pick := rng.IntN(12); {
+		case pick < 4 || !writes || !collects:
+			o := &Open{Session: id(opened), Purpose: Purpose(rng.IntN(2))}
+			if opened++; writes && o.Purpose == Writing && rng.IntN(2) == 0 {
+				o.Adopts = []SessionID{oldest(live)}
+			}
+			return o
+		case pick < 7:
+			covers := c.state.Covers(writer.ID)
+			folder := covers[rng.IntN(len(covers))]
+			return &Commit{Session: writer.ID, Snapshot: snapOf(int(n)), IndexFiles: []IndexFile{{folder, snapOf(int(n)), 1}, {folder, snapOf(int(n) + 1<<20), 1}}, Facts: []byte("f")}
+		case pick == 7:
+			return &Close{Session: writer.ID}
+		case pick == 8 && len(snaps) > 0:
+			snap := snaps[rng.IntN(len(snaps))].ID
+			for _, held := range c.state.collection.holds {
+				if s, _ := c.state.Snapshot(held[0]); s.ForgottenAt == 0 {
+					snap = held[0] // what is held and forgotten is gone when it is held no more
+				}
+			}
+			return []Body{&Forget{Snapshots: []crypto.ID{snap}}, &Hold{Session: collector.ID, Snapshots: []crypto.ID{snap}}, &Tags{Snapshot: snap}}[rng.IntN(3)]
+		case pick == 9:
+			if f := c.state.IndexFiles(); len(f) > 0 && rng.IntN(3) == 0 {
+				return &Condemn{Session: collector.ID, Marked: n, Retired: f[:1]}
+			}
+			return &Close{Session: collector.ID}
+		case pick == 10:
+			if p := c.state.Condemned(); len(p) > 0 {
+				return &Delete{Session: collector.ID, Condemned: p[0].N, Marked: n}
+			}
+		}
+		if gone := c.state.Recoverable(); len(gone) > 0 {
+			return &Unforget{Snapshots: []crypto.ID{gone[0].ID}}
+		}
+		return &Revoke{Session: writer.ID}
+	}
+	for i := range 2500 {
+		c.put(c.admin, next())
+		if i%7 == 0 {
+			want, err := HashState(c.state.Encode())
+			require.NoError(t, err)
+			require.Equal(t, want, c.state.NextCheckpoint().State, "after entry %d", i)
+		}
+	}
+	require.Greater(t, len(c.state.opened), 4*sessionsInPart)
+	require.Greater(t, len(c.state.index), 2*indexFilesInPart)
+	require.Greater(t, len(c.state.snapshots), 10*snapshotsInPart)
+	c.ok(c.admin, c.state.NextCheckpoint())
+	compareRestored(t, c)
 }

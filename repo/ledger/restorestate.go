@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -58,6 +59,7 @@ type restorer struct {
 	trusted bool
 	signed  []signedEntry
 	files   map[IndexFile]struct{}
+	refused error // what look said
 }
 
 // signedEntry is an entry whose signature is to be verified.
@@ -90,16 +92,13 @@ func (r *restorer) named(e *Entry, state []byte) error {
 	})
 }
 
-// read reads a state. look is called when its head was read.
+// read reads a state. look is called as soon as the keys are read.
 func (r *restorer) read(state []byte, look func() error) error {
 	d := wire.NewDecoder(state)
 	var counts [lists]int
-	readPart(d, func(d *wire.Decoder) { counts = r.head(d) })
+	readPart(d, func(d *wire.Decoder) { counts = r.head(d, look) })
 	if err := d.Err(); err != nil {
-		return err
-	}
-	if err := look(); err != nil {
-		return err
+		return cmp.Or(r.refused, err)
 	}
 	r.files = make(map[IndexFile]struct{})
 	read := [lists]func(*wire.Decoder){sessionList: r.readSession, indexList: r.readIndexFile, snapshotList: r.readSnapshot}
@@ -135,7 +134,7 @@ func readPart(d *wire.Decoder, read func(*wire.Decoder)) {
 	}
 }
 
-func (r *restorer) head(d *wire.Decoder) (counts [lists]int) {
+func (r *restorer) head(d *wire.Decoder, look func() error) (counts [lists]int) {
 	d.Magic(stateMagic, stateVersion)
 	var first crypto.ID
 	if d.Copy(first[:]); first != r.first {
@@ -149,7 +148,13 @@ func (r *restorer) head(d *wire.Decoder) (counts [lists]int) {
 	}
 	r.checkpoint.N = d.UvarintMax(r.next, "entries")
 	r.checkpoint.Before = d.UvarintMax(r.checkpoint.N, "entries")
-	r.readKeys(d)
+	if r.readKeys(d); d.Err() != nil {
+		return counts
+	}
+	if r.refused = look(); r.refused != nil {
+		d.Fail("%v", r.refused)
+		return counts
+	}
 	r.readCondemned(d)
 	for i := range counts {
 		counts[i] = int(d.UvarintMax(MaxState, "items"))

@@ -42,6 +42,8 @@ func (s *State) judge(a *Actor, body Body) string {
 		return s.judgeKey(b)
 	case *Checkpoint:
 		return s.judgeCheckpoint(b)
+	case *Features:
+		return s.judgeFeatures(b)
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -294,4 +295,18 @@ func TestRemovalEndsSessions(t *testing.T) {
 	var unknown *UnknownTypeError
 	require.ErrorAs(t, c.state.Apply(c.forge(second, forged{typ: Type(60)})), &unknown)
 	require.ErrorAs(t, c.state.Apply(c.forge(c.reader, forged{typ: 200})), &unknown)
+}
+
+// TestManyFeatures: no set grows beyond what a state may have.
+func TestManyFeatures(t *testing.T) {
+	c := newCast(t)
+	var list []string
+	for i := range 256 {
+		list = append(list, fmt.Sprintf("zz%03d", i))
+	}
+	c.ok(c.admin, &Features{Add: FeatureSets{Collect: list}})
+	c.ok(c.admin, &Features{Add: FeatureSets{Collect: list[:1], Read: []string{"a"}}})
+	require.Contains(t, c.put(c.admin, &Features{Add: FeatureSets{Collect: []string{"a"}}}), "more than 256")
+	_, err := Resume(c.raw[0], c.state.Encode(), nil)
+	require.NoError(t, err)
 }

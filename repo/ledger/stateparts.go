@@ -10,6 +10,8 @@ const (
 	sessionsInPart   = 64
 	indexFilesInPart = 64
 	snapshotsInPart  = 16
+
+	leastPart = 512 // bytes of a full one at least
 )
 
 // The lists of the encoded state, in their order.
@@ -116,10 +118,11 @@ func sizeWithLength(n int) int { return len(wire.AppendUvarint(nil, uint64(n))) 
 func HashState(state []byte) (crypto.ID, error) {
 	d := wire.NewDecoder(state)
 	all := crypto.NewHash()
-	for d.Err() == nil && d.Len() > 0 {
+	// All parts but the head and the last of each list are full.
+	for n := 0; d.Err() == nil && d.Len() > 0; n++ {
 		b := d.Bytes(len(state), "part of a state")
-		if len(b) == 0 {
-			d.Fail("an empty part of a state")
+		if len(b) == 0 || n > 1+lists+len(state)/leastPart {
+			d.Fail("a part of %d bytes", len(b))
 		}
 		hash := crypto.Hash(b)
 		all.Write(hash[:])

@@ -43,9 +43,7 @@ func (s *State) update(e *Entry, body Body) {
 	case *Checkpoint:
 		s.checkpoint = Checkpoints{N: e.N, Before: s.checkpoint.N}
 	case *Features:
-		s.features.Read = union(s.features.Read, b.Add.Read)
-		s.features.Write = union(s.features.Write, b.Add.Write)
-		s.features.Collect = union(s.features.Collect, b.Add.Collect)
+		s.features = s.features.with(&b.Add)
 	}
 }
 
