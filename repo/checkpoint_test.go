@@ -498,7 +498,7 @@ func TestDeliberateRollBack(t *testing.T) {
 		require.NoError(t, err)
 		n := 6
 		if longer {
-			n = 60
+			n = 24
 		}
 		more := func() {
 			for i := range n {

@@ -514,7 +514,7 @@ func TestAgainstModel(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	valid, void := map[Type]int{}, map[Type]int{}
-	for range 24 {
+	for range 12 {
 		c := newChain(t)
 		rings := []*crypto.Keyring{c.admin}
 		for _, role := range []crypto.Role{crypto.Admin, crypto.Writer, crypto.Writer, crypto.Writer, crypto.Collector, crypto.Reader} {
