@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-backup/holdfast/internal/zstdenc"
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
 )
@@ -31,7 +32,7 @@ type limits struct {
 	Zstd map[string]codec `json:"zstd_fastest"`
 }
 
-// codec is what zstd's fastest level does with some data, in pieces of 1 MiB: bytes per second of plain data, and plain by stored bytes.
+// codec is what the level fastest does with some data, in pieces of 1 MiB: bytes per second of plain data, and plain by stored bytes.
 type codec struct {
 	Encode float64 `json:"encode"`
 	Decode float64 `json:"decode"`
@@ -170,10 +171,6 @@ func (g gauge) zstd(data [][]byte) (c codec, err error) {
 	if len(data) == 0 {
 		return c, nil
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return c, fmt.Errorf("measuring zstd: %w", err)
-	}
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return c, fmt.Errorf("measuring zstd: %w", err)
@@ -181,16 +178,17 @@ func (g gauge) zstd(data [][]byte) (c codec, err error) {
 	defer dec.Close()
 	frames := make([][]byte, len(data))
 	plain, stored := 0, 0
+	var enc zstdenc.Encoder
 	for i, p := range data {
-		frames[i] = enc.EncodeAll(p, nil)
+		frames[i] = enc.Encode(nil, p)
 		plain, stored = plain+len(p), stored+len(frames[i])
 	}
 	c.Ratio = float64(plain) / float64(stored)
 	var next atomic.Int64
 	take := func() int { return int(next.Add(1)) % len(data) }
 	c.Encode = g.perSecond(func() func() int {
-		out := make([]byte, 0, 2*unit)
-		return func() int { i := take(); enc.EncodeAll(data[i], out); return len(data[i]) }
+		out, enc := make([]byte, 0, 2*unit), new(zstdenc.Encoder)
+		return func() int { i := take(); enc.Encode(out, data[i]); return len(data[i]) }
 	})
 	var bad atomic.Pointer[error]
 	c.Decode = g.perSecond(func() func() int {

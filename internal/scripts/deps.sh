@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the packages named, or the tools that tests use beside Go, when root on a Debian-like system; otherwise says what is missing.
 set -eu
-tests="acl attr btrfs-progs dosfstools e2fsprogs exfatprogs f2fs-tools fdisk fuse3 libcap2-bin libnbd-bin make nbdkit ntfs-3g postgresql qemu-utils restic rsync xfsprogs"
+tests="acl attr btrfs-progs dosfstools e2fsprogs exfatprogs f2fs-tools fdisk fuse3 libcap2-bin libnbd-bin make nbdkit ntfs-3g postgresql qemu-utils restic rsync xfsprogs zstd"
 missing=""
 for p in ${*:-$tests}; do
 	dpkg-query -W -f='${Status}\n' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"

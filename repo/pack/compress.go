@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/holdfast-backup/holdfast/internal/zstdenc"
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
@@ -13,11 +14,11 @@ type Level uint8
 
 // The levels, from fast to small.
 const (
-	Fastest Level = iota // zstd, about as level 1 of the reference encoder
+	Fastest Level = iota // zstd, about as level 1 of the reference encoder, by an encoder of our own (ADR 21)
 	Default              // zstd, about level 3
 	Better               // zstd, about level 7
 	Best                 // zstd, about level 11
-	LevelS2              // s2, more than twice as fast as Fastest, for a third more bytes
+	LevelS2              // s2, faster than Fastest, for a third more bytes
 	Off                  // everything is stored as it is
 )
 
@@ -46,12 +47,14 @@ func ParseLevel(s string) (Level, error) {
 
 // Compressor compresses segments. It belongs to one goroutine at a time and starts none.
 type Compressor struct {
-	level Level
-	enc   *zstd.Encoder // of the levels of zstd
-	noise bool          // what the last segment was
+	level   Level
+	fastest *zstdenc.Encoder // of Fastest
+	enc     *zstd.Encoder    // of the other levels of zstd
+	noise   bool             // what the last segment was
 }
 
-// NewCompressor makes a compressor for segments of up to the given size in bytes. With a level of zstd it keeps two to three such sizes of memory.
+// NewCompressor makes a compressor for segments of up to the given size in bytes. With Fastest it keeps 1 MiB of memory, with another level of zstd two to three
+// such sizes.
 func NewCompressor(level Level, segment int) (*Compressor, error) {
 	if !level.Valid() {
 		return nil, fmt.Errorf("making a compressor: unknown %s", level)
@@ -59,8 +62,11 @@ func NewCompressor(level Level, segment int) (*Compressor, error) {
 	if segment < 1 || segment > MaxSegment {
 		return nil, fmt.Errorf("making a compressor: segments of %d bytes", segment)
 	}
-	if level == Off || level == LevelS2 {
+	switch level {
+	case Off, LevelS2:
 		return &Compressor{level: level}, nil
+	case Fastest:
+		return &Compressor{level: level, fastest: new(zstdenc.Encoder)}, nil
 	}
 	window := max(1<<bits.Len(uint(segment-1)), zstd.MinWindowSize)
 	enc, err := zstd.NewWriter(nil,
@@ -78,14 +84,12 @@ func NewCompressor(level Level, segment int) (*Compressor, error) {
 
 func zstdLevel(l Level) zstd.EncoderLevel {
 	switch l {
-	case Default:
-		return zstd.SpeedDefault
 	case Better:
 		return zstd.SpeedBetterCompression
 	case Best:
 		return zstd.SpeedBestCompression
 	}
-	return zstd.SpeedFastest
+	return zstd.SpeedDefault
 }
 
 // Compress compresses the plaintext of a segment. The result is in the memory of dst, whose contents it overwrites, if that has
@@ -94,9 +98,12 @@ func (c *Compressor) Compress(dst, plain []byte) (stored []byte, codec Codec) {
 	if c.level == Off || len(plain) == 0 {
 		return plain, Store
 	}
-	if c.level == LevelS2 {
+	switch c.level {
+	case LevelS2:
 		stored, codec = s2.Encode(dst[:cap(dst)], plain), S2
-	} else {
+	case Fastest:
+		stored, codec = c.fastest.Encode(dst, plain), Zstd
+	default:
 		stored, codec = c.enc.EncodeAll(plain, dst[:0]), Zstd
 	}
 	noise := len(stored) > len(plain)-(len(plain)*3+99)/100
@@ -107,10 +114,10 @@ func (c *Compressor) Compress(dst, plain []byte) (stored []byte, codec Codec) {
 	return stored, codec
 }
 
-// expect takes the next segment to be like the last. The fast levels of zstd leave blocks in which nothing repeats as they are; coding
+// expect takes the next segment to be like the last. The library's default level leaves blocks in which nothing repeats as they are; coding
 // their bytes makes a disk a quarter of a percent smaller for nearly nothing, but noise takes three times as long.
 func (c *Compressor) expect(noise bool) {
-	if noise == c.noise || c.level > Default {
+	if noise == c.noise || c.level != Default {
 		return
 	}
 	c.noise = noise

@@ -1,0 +1,183 @@
+package zstdenc
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+)
+
+func newRand(t testing.TB) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// some is data of several kinds, in runs of all lengths: noise, one byte, uneven bytes, repetitions from near and far.
+func some(rng *rand.Rand, n int) []byte {
+	b := make([]byte, 0, n)
+	for len(b) < n {
+		length := rng.IntN(1 << rng.IntN(19))
+		switch rng.IntN(5) {
+		case 0:
+			for range length {
+				b = append(b, byte(rng.Uint32()))
+			}
+		case 1:
+			b = append(b, bytes.Repeat([]byte{byte(rng.Uint32())}, length)...)
+		case 2:
+			for range length {
+				b = append(b, byte(rng.NormFloat64()*10))
+			}
+		default:
+			for range length / 64 {
+				from, again := rng.IntN(len(b)+1), rng.IntN(1<<rng.IntN(10))
+				for i := from; i < min(from+again, len(b)); i++ {
+					b = append(b, b[i])
+				}
+				b = append(b, byte(rng.Uint32()))
+			}
+		}
+	}
+	return b[:n]
+}
+
+func decoder(t testing.TB) *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(1<<30))
+	require.NoError(t, err)
+	t.Cleanup(d.Close)
+	return d
+}
+
+// check encodes and decodes, and makes sure that what is promised of the frame and its memory holds.
+func check(t testing.TB, e *Encoder, d *zstd.Decoder, src []byte) []byte {
+	dst := make([]byte, 0, len(src)+Overhead(len(src)))
+	frame := e.Encode(dst, src)
+	require.Same(t, &dst[:1][0], &frame[0])
+	var h zstd.Header
+	require.NoError(t, h.Decode(frame))
+	require.True(t, h.HasFCS && h.SingleSegment && !h.HasCheckSum)
+	require.EqualValues(t, len(src), h.FrameContentSize)
+	back, err := d.DecodeAll(frame, nil)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(src, back), "%d bytes", len(src))
+	return frame
+}
+
+func TestRoundTrip(t *testing.T) {
+	rng, d := newRand(t), decoder(t)
+	var e Encoder
+	for range 150 {
+		check(t, &e, d, some(rng, rng.IntN(1<<rng.IntN(22))))
+	}
+	for _, n := range []int{0, 1, 2, 15, 16, 17, 32, 255, 256, 257, 65791, 65792, maxBlock - 1, maxBlock, maxBlock + 1, 2*maxBlock + 3, 5 << 20} {
+		check(t, &e, d, some(rng, n))
+		check(t, &e, d, make([]byte, n))
+	}
+}
+
+// TestReference has frames decoded by the reference implementation.
+func TestReference(t *testing.T) {
+	rng, dir := newRand(t), t.TempDir()
+	var e Encoder
+	for range 20 {
+		src := some(rng, rng.IntN(1<<rng.IntN(23)))
+		path := filepath.Join(dir, "frame.zst")
+		require.NoError(t, os.WriteFile(path, e.Encode(nil, src), 0o600))
+		back, err := exec.Command("zstd", "-dcq", path).Output()
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(src, back))
+	}
+}
+
+// TestSize compares the size with that of the library's fastest level, on a program.
+func TestSize(t *testing.T) {
+	path, err := os.Executable()
+	require.NoError(t, err)
+	program, err := os.ReadFile(path)
+	require.NoError(t, err)
+	library, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+	require.NoError(t, err)
+	var e Encoder
+	ours, theirs := 0, 0
+	for len(program) > 0 {
+		n := min(1<<20, len(program))
+		ours += len(check(t, &e, decoder(t), program[:n]))
+		theirs += len(library.EncodeAll(program[:n], nil))
+		program = program[n:]
+	}
+	t.Logf("%d bytes, the library's %d", ours, theirs)
+	require.Less(t, ours, theirs+theirs/50)
+}
+
+// TestNoise: what cannot be made smaller stays as it is; what only seems so does not.
+func TestNoise(t *testing.T) {
+	rng, d := newRand(t), decoder(t)
+	var e Encoder
+	noise := make([]byte, 1<<20)
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	require.Len(t, check(t, &e, d, noise), len(noise)+maxHeader+blockHeader*8)
+	letters := make([]byte, 1<<20)
+	for i := range letters {
+		letters[i] = noise[i] & 0x7f
+	}
+	require.Less(t, len(check(t, &e, d, letters)), len(letters)*9/10)
+	for range 1000 {
+		for i := range noise[:8<<10] {
+			noise[i] = byte(rng.Uint32())
+		}
+		require.True(t, isNoise(noise[:8<<10]))
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	src := some(newRand(t), 1<<20)
+	var e Encoder
+	dst := e.Encode(make([]byte, 0, len(src)+Overhead(len(src))), src)
+	require.Zero(t, testing.AllocsPerRun(10, func() { e.Encode(dst, src) }))
+}
+
+func FuzzEncode(f *testing.F) {
+	rng := newRand(f)
+	for i := range 20 {
+		f.Add(some(rng, 1<<i), uint(i))
+	}
+	var e Encoder
+	d := decoder(f)
+	f.Fuzz(func(t *testing.T, src []byte, again uint) {
+		check(t, &e, d, bytes.Repeat(src, int(1+again%50)))
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	path, err := os.Executable()
+	require.NoError(b, err)
+	program, err := os.ReadFile(path)
+	require.NoError(b, err)
+	program = program[:min(len(program), 1<<20)]
+	noise := make([]byte, 1<<20)
+	rng := newRand(b)
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	for name, src := range map[string][]byte{"program": program, "noise": noise, "zeros": make([]byte, 1<<20)} {
+		b.Run(name, func(b *testing.B) {
+			var e Encoder
+			var out []byte
+			b.SetBytes(int64(len(src)))
+			b.ReportAllocs()
+			for b.Loop() {
+				out = e.Encode(out, src)
+			}
+			b.ReportMetric(float64(len(src))/float64(len(out)), "ratio")
+		})
+	}
+}
