@@ -48,7 +48,7 @@ func ParseLevel(s string) (Level, error) {
 // Compressor compresses segments. It belongs to one goroutine at a time and starts none.
 type Compressor struct {
 	level   Level
-	fastest *zstdenc.Encoder // of Fastest
+	fastest *zstdenc.Encoder // of Fastest, once it is needed
 	enc     *zstd.Encoder    // of the other levels of zstd
 	noise   bool             // what the last segment was
 }
@@ -62,11 +62,8 @@ func NewCompressor(level Level, segment int) (*Compressor, error) {
 	if segment < 1 || segment > MaxSegment {
 		return nil, fmt.Errorf("making a compressor: segments of %d bytes", segment)
 	}
-	switch level {
-	case Off, LevelS2:
+	if level == Off || level == LevelS2 || level == Fastest {
 		return &Compressor{level: level}, nil
-	case Fastest:
-		return &Compressor{level: level, fastest: new(zstdenc.Encoder)}, nil
 	}
 	window := max(1<<bits.Len(uint(segment-1)), zstd.MinWindowSize)
 	enc, err := zstd.NewWriter(nil,
@@ -102,6 +99,9 @@ func (c *Compressor) Compress(dst, plain []byte) (stored []byte, codec Codec) {
 	case LevelS2:
 		stored, codec = s2.Encode(dst[:cap(dst)], plain), S2
 	case Fastest:
+		if c.fastest == nil {
+			c.fastest = new(zstdenc.Encoder)
+		}
 		stored, codec = c.fastest.Encode(dst, plain), Zstd
 	default:
 		stored, codec = c.enc.EncodeAll(plain, dst[:0]), Zstd
