@@ -23,12 +23,12 @@ vet:
 	$(GO) vet ./...
 
 .PHONY: race
-race: ## unit, property, conformance and command tests under the race detector, but for two packages that have no goroutines
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v -e /internal/protocol -e /internal/specreader)
+race: ## unit, property, conformance and command tests under the race detector, but for packages without goroutines of ours and the benchmarks' own
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v -e /internal/protocol -e /internal/specreader -e /bench/compare -e /bench/corpus -e /bench/scale)
 
 .PHONY: model
-model: ## explore the model of the protocol, and its weakened variants; read the frozen repository
-	$(GO) test ./internal/protocol ./internal/specreader
+model: ## explore the model of the protocol, and its weakened variants; read the frozen repository; test the benchmarks
+	$(GO) test ./internal/protocol ./internal/specreader ./bench/compare ./bench/corpus ./bench/scale
 
 .PHONY: fuzz-short
 fuzz-short: ## each fuzzer for FUZZINPUTS inputs
@@ -59,7 +59,7 @@ soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTI
 .PHONY: seeds
 seeds: ## writers, collectors and readers whose calls fail and who die, by SEEDS seeds, and in a simulation by twice SIMULATIONS seeds
 	$(GO) test ./repo -run TestChaos -count 1 -seeds $${SEEDS:-100}
-	@sh internal/scripts/simulate.sh $${SIMULATIONS:-80}
+	@sh internal/scripts/simulate.sh $${SIMULATIONS:-60}
 
 .PHONY: costs
 costs: ## what a backup, a restore and a check may cost, but for time

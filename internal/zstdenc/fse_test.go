@@ -9,7 +9,7 @@ import (
 // TestNormalise: every code that occurs keeps a probability, and all add up.
 func TestNormalise(t *testing.T) {
 	rng := newRand(t)
-	for range 20_000 {
+	for range 5000 {
 		most := uint(8 + rng.IntN(2))
 		counts := make([]uint32, 2+rng.IntN(52))
 		total, different := uint32(0), 0
