@@ -71,7 +71,7 @@ type CollectReport struct {
 	LeftUnused, Inside uint64
 }
 
-// ErrCollecting is returned when another collection, or a repair of the index, came in between. Nothing is lost: run it again.
+// ErrCollecting is returned when another collection, or a repair, came in between or is running. Nothing is lost: run it again.
 var ErrCollecting = errors.New("another collection came in between; run it again")
 
 // Collect frees what no snapshot needs: it marks what the live snapshots refer to, writes what is needed of sparse packs into new ones, condemns the
@@ -256,20 +256,6 @@ const (
 // mayBe reports whether a session is of a kind that does not write, as far as this client can read it.
 func mayBe(s *ledger.Session, kind string) bool {
 	return s.Purpose == ledger.Collecting && (s.Kind == kind || !s.Unsealed)
-}
-
-// alive returns those of the sessions that are not known to be dead.
-func (r *Repository) alive(ctx context.Context, list []ledger.Session) (alive []ledger.Session, err error) {
-	for i := range list {
-		dead, err := r.knownDead(ctx, list[i].ID)
-		if err != nil {
-			return nil, err
-		}
-		if !dead {
-			alive = append(alive, list[i])
-		}
-	}
-	return alive, nil
 }
 
 // beginCollecting opens a session that may condemn and delete, beside those that write.

@@ -40,14 +40,16 @@ func (c *collector) sweep(ctx context.Context) error {
 		return err
 	}
 	useless, repairs := c.useless(ctx, found)
-	repairs, err = c.repo.alive(ctx, repairs)
-	if err != nil {
-		return err
-	}
-	if len(repairs) > 0 {
-		for i := range repairs {
+	for i := range repairs {
+		dead, err := c.repo.knownDead(ctx, repairs[i].ID)
+		if err != nil {
+			return err
+		}
+		if !dead {
 			c.report.Repairs = append(c.report.Repairs, repairs[i].ID)
 		}
+	}
+	if len(c.report.Repairs) > 0 {
 		return nil
 	}
 	if c.repo.indexedAt() != at {

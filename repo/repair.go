@@ -48,7 +48,7 @@ type RepairReport struct {
 }
 
 // RepairIndex replaces the index files that are missing or damaged by new ones, made of the directories of the packs that no other index file lists. It
-// takes a collector's or an admin's key. Nothing is deleted that was not replaced, or put into quarantine.
+// takes a collector's or an admin's key. Nothing is deleted that was not replaced, or put into quarantine. It does not begin beside a collection or another repair.
 //
 // Errors: [ErrNotAllowed], [ErrCollecting], those of the store.
 func (r *Repository) RepairIndex(ctx context.Context, opts *RepairOptions) (*RepairReport, error) {

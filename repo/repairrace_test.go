@@ -69,13 +69,12 @@ func withLeftover(t *testing.T) (store *mem.Store, key *crypto.KeyFile, warm *re
 // TestRepairDuringSweep: a repair does not list again what a collection is deleting.
 func TestRepairDuringSweep(t *testing.T) {
 	store, key, warm, own := withLeftover(t)
-	own.prefix, own.hook = "packs/", func() {
-		_, err := openRepo(t, store, key).RepairIndex(t.Context(), nil)
-		require.ErrorIs(t, err, repo.ErrCollecting)
-		require.ErrorContains(t, err, "prune --revoke")
-	}
+	repairer, refused := openRepo(t, store, key), error(nil)
+	own.prefix, own.hook = "packs/", func() { _, refused = repairer.RepairIndex(t.Context(), nil) }
 	require.NotZero(t, collect(t, warm, everything()).Deleted)
 	require.True(t, own.called)
+	require.ErrorIs(t, refused, repo.ErrCollecting)
+	require.ErrorContains(t, refused, "prune --revoke")
 	_, err := openRepo(t, store, key).RepairIndex(t.Context(), nil)
 	require.NoError(t, err)
 	save(t, openRepo(t, store, key), someChunks(1, 30, 40<<10))

@@ -43,7 +43,8 @@ packs and index files are put together.
 
 Backups, restores and other prunes may go on meanwhile, and nothing that they may need is
 deleted: what a running backup may still refer to is condemned only, and deleted by a later
-prune, or by this one if --wait is long enough. It may be interrupted at any point.
+prune, or by this one if --wait is long enough. Beside a repair nothing is deleted: the next
+prune does it. It may be interrupted at any point.
 
 Backups that died are waited for no longer than --revoke-after, or not at all on a local
 repository, where it is certain that their processes are gone. One that only slept
@@ -162,8 +163,8 @@ type pruneJSON struct {
 	Revoked        []string `json:"sessions_revoked"`
 	Condemned      uint64   `json:"condemned_index_files"`
 	Waiting        []string `json:"waiting_for_sessions"`
-	LeftBytes      uint64   `json:"left_unused_bytes"`
 	Repairs        []string `json:"left_to_repairs"`
+	LeftBytes      uint64   `json:"left_unused_bytes"`
 	InsideBytes    uint64   `json:"left_inside_segments_bytes"`
 }
 
@@ -172,7 +173,7 @@ func newPruneJSON(c *repo.CollectReport, dryRun bool) *pruneJSON {
 		Type: "summary", DryRun: dryRun, Packs: c.Packs, StoredBytes: c.Stored, UnusedBytes: c.Unused, Dropped: c.Dropped,
 		DroppedBytes: c.DroppedBytes, Repacked: c.Repacked, RepackedBytes: c.RepackedBytes, RewrittenBytes: c.Rewritten,
 		Merged: c.Merged, Rescued: c.Rescued, Deleted: c.Deleted, DeletedBytes: c.DeletedBytes, Refused: c.Refused,
-		Revoked: texts(c.Revoked), Condemned: c.Condemned, Waiting: texts(c.Waiting), LeftBytes: c.LeftUnused, InsideBytes: c.Inside, Repairs: texts(c.Repairs),
+		Revoked: texts(c.Revoked), Condemned: c.Condemned, Waiting: texts(c.Waiting), Repairs: texts(c.Repairs), LeftBytes: c.LeftUnused, InsideBytes: c.Inside,
 	}
 }
 

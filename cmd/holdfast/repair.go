@@ -16,7 +16,8 @@ func (a *app) repairCommand() *cobra.Command {
 		Short: "Repair a damaged repository",
 		Long: `Repair what 'holdfast check' found. Nothing is lost by it: what is damaged is set aside,
 and what is right in it is stored again. Begin with the ledger, if that cannot be read, then
-the index; snapshots come last.`,
+the index; snapshots come last. Backups and restores may go on meanwhile; a repair of the index
+or of packs does not begin beside a prune or another repair, and says which session that is.`,
 		Example: `  holdfast repair ledger --source-repo /mnt/copy/repo
   holdfast repair index --dry-run
   holdfast repair packs

@@ -1,11 +1,10 @@
-// Package zstdenc encodes zstd frames (RFC 8878), faster than the fastest level of the library that decodes them, to the same size, because it does only what segments of packs need. Frames are one segment, give their size and have no checksum; there is no dictionary, no stream and no other level.
+// Package zstdenc encodes zstd frames (RFC 8878) faster than the fastest level of the library that decodes them, to the same size, because it does only what segments of
+// packs need (ADR 21). Frames are one segment, give their size and have no checksum; there is no dictionary, no stream and no other level.
 package zstdenc
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
-// Encoder encodes frames. Its zero value is ready. It belongs to one goroutine at a time, and keeps about 1 MiB of memory.
+// Encoder encodes frames. Its zero value is ready. It belongs to one goroutine at a time, and keeps up to 2 MiB of memory.
 type Encoder struct {
 	finder finder
 	block  block

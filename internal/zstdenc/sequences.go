@@ -57,9 +57,9 @@ func (b *block) gather(src []byte, from int) {
 		s.match -= minMatch
 		s.offset = b.recent.value(s.offset, s.literals)
 		s.literalCode, s.matchCode, s.offsetCode = literalCode(s.literals), matchCode(s.match), offsetCode(s.offset)
-		b.counts[literalLengths][s.literalCode&(maxSymbols-1)]++
-		b.counts[offsets][s.offsetCode&(maxSymbols-1)]++
-		b.counts[matchLengths][s.matchCode&(maxSymbols-1)]++
+		b.counts[literalLengths][s.literalCode%maxSymbols]++
+		b.counts[offsets][s.offsetCode%maxSymbols]++
+		b.counts[matchLengths][s.matchCode%maxSymbols]++
 	}
 	n += copy(out[n:], src[from:])
 	b.literals = out[:n]
@@ -120,7 +120,7 @@ func (b *block) appendCodes(out []byte, literals, offsets, matches *table) []byt
 
 // addRest adds the bits that the codes of a sequence leave open. No more than 33 are before them.
 func (w *bitWriter) addRest(s *sequence) {
-	l, m, o := uint(literalBits[s.literalCode&(maxSymbols-1)]), uint(matchBits[s.matchCode&(maxSymbols-1)]), uint(s.offsetCode)
+	l, m, o := uint(literalBits[s.literalCode%maxSymbols]), uint(matchBits[s.matchCode%maxSymbols]), uint(s.offsetCode)
 	if l+m+o > 30 {
 		w.flush()
 	}

@@ -53,7 +53,7 @@ type Compressor struct {
 	noise   bool             // what the last segment was
 }
 
-// NewCompressor makes a compressor for segments of up to the given size in bytes. With Fastest it keeps 1 MiB of memory, with another level of zstd two to three
+// NewCompressor makes a compressor for segments of up to the given size in bytes. With Fastest it keeps up to 2 MiB of memory, with another level of zstd two to three
 // such sizes.
 func NewCompressor(level Level, segment int) (*Compressor, error) {
 	if !level.Valid() {
