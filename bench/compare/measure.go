@@ -209,7 +209,8 @@ func (r *turn) prepare() error {
 	return nil
 }
 
-// ready puts the source in place, brings what will be read into the page cache, and lets the disk finish what was written before.
+// ready puts the source in place, brings what will be read into the page cache, lets the disk finish what was written before, and has memory ready
+// for as many bytes as a program may write.
 func (r *turn) ready(t *task) (err error) {
 	switch t.job {
 	case jobBackup, jobFast, jobStream, jobReread:
@@ -237,8 +238,14 @@ func (r *turn) ready(t *task) (err error) {
 	case jobList:
 		err = os.RemoveAll(r.place.cache())
 	}
+	if err != nil {
+		return err
+	}
 	unix.Sync()
-	return err
+	if f := r.corpus.find(r.step.file); f != nil {
+		return backMemory(f.Size)
+	}
+	return nil
 }
 
 // verify compares what was restored with its source, and removes it when no later step needs it.
