@@ -26,6 +26,7 @@ type chain struct {
 	genesis []byte // entry 0
 	opener  ledger.Opener
 	log     *slog.Logger
+	now     func() time.Time
 	every   uint64 // entries, after which a CHECKPOINT is due
 	// salvaged: entries are lost, so that nothing may be added.
 	salvaged bool
@@ -237,7 +238,7 @@ func (c *chain) next(ring *crypto.Keyring, decide func(*ledger.State) (ledger.Bo
 	if err != nil {
 		return nil, err
 	}
-	return c.state.Next(ring, body, time.Now().UnixNano())
+	return c.state.Next(ring, body, c.now().UnixNano())
 }
 
 // create stores an object unless there is another. A lost reply is not a lost race: what is there decides.

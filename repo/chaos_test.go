@@ -7,7 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +37,7 @@ type chaos struct {
 	key     repo.Credential
 	pool    [][]byte
 	revoke  []time.Duration // after which collectors revoke
+	hosts   []*client
 
 	mu       sync.Mutex
 	ids      []repo.ID         // of all snapshots, as they were committed
@@ -71,13 +74,17 @@ type client struct {
 	cache string // empty: none
 	rng   *rand.Rand
 	repo  *repo.Repository
+	skew  atomic.Int64 // of its clock, nanoseconds
 }
+
+func (c *client) now() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
 
 func (c *chaos) client(seed uint64, name string) *client {
 	h := &client{chaos: c, name: name, rng: rand.New(rand.NewPCG(seed, uint64(len(name))<<8|uint64(name[len(name)-1])))}
 	if h.rng.IntN(2) == 0 {
 		h.cache = c.t.TempDir()
 	}
+	c.hosts = append(c.hosts, h)
 	return h
 }
 
@@ -90,7 +97,7 @@ func (c *client) open(ctx context.Context) error {
 		return err
 	}
 	o := &repo.Options{Credential: c.key, CacheDir: c.cache}
-	c.repo, err = repo.Open(ctx, store, o.SetCheckpointEvery(2+c.rng.Uint64N(20)))
+	c.repo, err = repo.Open(ctx, store, o.SetCheckpointEvery(2+c.rng.Uint64N(20)).SetClock(c.now))
 	if err != nil {
 		return err
 	}
@@ -206,6 +213,40 @@ func (c *client) read(ctx context.Context) error {
 	return nil
 }
 
+// hold forgets a snapshot while it holds it, and reads it some time later, which finds all of it unless somebody ended the holding.
+func (c *client) hold(ctx context.Context) error {
+	id := c.any()
+	h, err := c.repo.Hold(ctx, []repo.ID{id}, c.name, "test")
+	if errors.Is(err, repo.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	list, err := c.repo.Snapshots()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.doubtful[id] = true
+	c.mu.Unlock()
+	err = c.repo.Forget(ctx, []repo.ID{id}, "")
+	for range c.rng.IntN(40) {
+		err = errors.Join(err, c.repo.Refresh(ctx))
+	}
+	var readErr error
+	if i := slices.IndexFunc(list, func(s repo.Snapshot) bool { return s.ID == id }); i >= 0 {
+		readErr = c.compare(ctx, c.repo, &list[i])
+	}
+	if err := errors.Join(err, h.Release(ctx)); err != nil {
+		return err
+	}
+	if _, ok := errors.AsType[*repo.CorruptError](readErr); ok {
+		c.t.Errorf("reading snapshot %s, which is held: %v", id, readErr)
+	}
+	return nil
+}
+
 // readSnapshot compares what a snapshot refers to with the pool.
 func (c *chaos) readSnapshot(ctx context.Context, r *repo.Repository, id repo.ID) error {
 	list, err := r.Snapshots()
@@ -295,7 +336,12 @@ func (c *chaos) play(seed uint64) *sync.WaitGroup {
 	for i := range 2 {
 		play(fmt.Sprintf("collector %d", i), 8, func(h *client) func(context.Context) error { return h.collect })
 	}
-	play("reader 0", 30, func(h *client) func(context.Context) error { return h.read })
+	play("reader 0", 30, func(h *client) func(context.Context) error {
+		if h.rng.IntN(4) == 0 {
+			return h.hold
+		}
+		return h.read
+	})
 	return &wg
 }
 

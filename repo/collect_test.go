@@ -413,6 +413,15 @@ func TestHold(t *testing.T) {
 	require.NoError(t, h.Release(t.Context()))
 	require.NotZero(t, collect(t, r, everything()).Dropped)
 	require.Empty(t, objects(t, store, "packs/"))
+
+	h, err = reader.Hold(t.Context(), []repo.ID{save(t, r, chunks)}, "", "")
+	require.NoError(t, err)
+	open, err := r.OpenSessions(t.Context())
+	require.NoError(t, err)
+	require.Len(t, open, 1)
+	_, err = r.Revoke(t.Context(), []ledger.SessionID{open[0].ID}, "as asked")
+	require.NoError(t, err)
+	require.ErrorIs(t, h.Release(t.Context()), repo.ErrSessionEnded)
 }
 
 // TestMovedPacksAreNoLargerThanNeeded: a pack that is full of keys, since it takes segments of many sessions, is not made as large as one that is full of data.

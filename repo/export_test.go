@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"time"
 
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo/pack"
@@ -31,5 +32,11 @@ func (f compress) Compress(dst, plain []byte) ([]byte, pack.Codec) { return f(ds
 // SetCheckpointEvery sets after how many entries a repository that is opened with these options adds a CHECKPOINT.
 func (o *Options) SetCheckpointEvery(n uint64) *Options {
 	o.checkpointEvery = n
+	return o
+}
+
+// SetClock sets the clock of the host of a repository that is opened with these options.
+func (o *Options) SetClock(now func() time.Time) *Options {
+	o.clock = now
 	return o
 }

@@ -58,7 +58,7 @@ func (s *Session) startBeating() {
 
 // beat writes heartbeat n and removes the one before, as far as the store and the role permit.
 func (s *Session) beat(n uint64) error {
-	at := strconv.AppendInt(nil, time.Now().UnixNano(), 10)
+	at := strconv.AppendInt(nil, s.repo.now().UnixNano(), 10)
 	if err := backend.PutBytes(s.ctx, s.repo.store, beatKey(s.id, n), at, &backend.PutOptions{IfAbsent: true}); err != nil {
 		return err
 	}

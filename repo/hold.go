@@ -41,5 +41,20 @@ func (r *Repository) Hold(ctx context.Context, ids []ID, host, program string) (
 	return &Holding{s}, nil
 }
 
-// Release ends the holding.
-func (h *Holding) Release(ctx context.Context) error { return h.session.Close(ctx, "released") }
+// Release ends the holding. It returns [ErrSessionEnded] if somebody else did before, a collection that took its process for dead: then what was forgotten may
+// have been deleted while it was read.
+func (h *Holding) Release(ctx context.Context) error {
+	s := h.session
+	if err := s.Close(ctx, "released"); err != nil {
+		return err
+	}
+	end := ledger.Live
+	s.repo.chain.view(func(st *ledger.State) {
+		session, _ := st.Session(s.id)
+		end = session.End
+	})
+	if end == ledger.Closed {
+		return nil
+	}
+	return endedBy(end)
+}

@@ -35,7 +35,7 @@ func (c *cacheDir) ledgerPath() string { return filepath.Join(c.path, "ledger") 
 func (r *Repository) openChain(ctx context.Context, genesis []byte, state *ledger.State, every uint64) (*chain, error) {
 	cache := &ledgerCache{dir: r.cache, kept: keptState{proved: true}}
 	ch := &chain{
-		store: r.store, cache: cache, genesis: genesis, opener: opener(r.ring), log: r.log, every: every,
+		store: r.store, cache: cache, genesis: genesis, opener: opener(r.ring), log: r.log, now: r.now, every: every,
 		state: state, origin: origin{proved: true}, proving: newTurn(), moving: newTurn(),
 	}
 	pinned, err := cache.begin(ctx, ch)

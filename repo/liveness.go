@@ -41,7 +41,7 @@ func (r *Repository) OpenSessions(ctx context.Context) (list []OpenSession, err 
 	}
 	defer r.sightings.turn.pass()
 	seen := r.sightings.load(r.cache)
-	now := time.Now()
+	now := r.now()
 	for i := range list {
 		o := &list[i]
 		if o.Beat, err = r.lastBeat(ctx, o.ID); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/chunk"
@@ -23,6 +24,7 @@ type Repository struct {
 	hash      ID // of GENESIS
 	config    Config
 	log       *slog.Logger
+	now       func() time.Time // which is never trusted: it decides how long others are waited for, and what time is claimed
 	cache     *cacheDir
 	chain     *chain
 	keys      *sessionKeys
@@ -94,7 +96,7 @@ func open(ctx context.Context, store backend.Store, ring *crypto.Keyring, genesi
 	}
 	g := state.Genesis()
 	r := &Repository{
-		store: store, ring: ring, genesis: g, hash: crypto.Hash(genesis), log: o.Logger,
+		store: store, ring: ring, genesis: g, hash: crypto.Hash(genesis), log: o.Logger, now: o.clock,
 		config: Config{ChunkMean: int(g.ChunkMean), SegmentSize: int(g.SegmentSize), PackSize: int(g.PackSize), Parity: int(g.Parity), Suite: g.Suite},
 		cached: newSegmentCache(segmentCacheBytes), sightings: sightingStore{turn: newTurn()},
 	}

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/holdfast-backup/holdfast/crypto"
 )
@@ -19,7 +20,8 @@ type Options struct {
 	// Logger hears about what is odd but no error. Nil: silence.
 	Logger *slog.Logger
 
-	checkpointEvery uint64 // for tests; 0: as usual
+	checkpointEvery uint64           // for tests; 0: as usual
+	clock           func() time.Time // for tests; nil: of this host
 }
 
 func (o *Options) withDefaults() Options {
@@ -35,6 +37,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.checkpointEvery == 0 {
 		c.checkpointEvery = CheckpointEvery
+	}
+	if c.clock == nil {
+		c.clock = time.Now
 	}
 	return c
 }

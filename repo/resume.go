@@ -100,7 +100,7 @@ func (s *Session) recordLocked(ctx context.Context) error {
 	if g.recorded == len(g.files) {
 		return nil
 	}
-	b, err := g.log.Next(s.repo.ring, g.files[g.recorded:], time.Now().UnixNano())
+	b, err := g.log.Next(s.repo.ring, g.files[g.recorded:], s.repo.now().UnixNano())
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (r *Repository) Scrub(ctx context.Context, opts *ScrubOptions) (*ScrubRepor
 	if !r.cache.on() {
 		return nil, fmt.Errorf("%w: a scrub keeps what it verified in the cache folder, under a key", ErrNotAllowed)
 	}
-	s := &scrub{repo: r, opts: o, now: time.Now(), seen: map[ID]verification{}}
+	s := &scrub{repo: r, opts: o, now: r.now(), seen: map[ID]verification{}}
 	s.load()
 	packs, err := s.survey(ctx)
 	if err != nil {

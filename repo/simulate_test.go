@@ -33,7 +33,7 @@ import (
 var simulations = flag.Int("simulations", 3, "how many seeds TestSimulation goes through")
 
 // simulation is a store, and a network before it, whose every call waits until a scheduler says that it is its turn, and what becomes of it: done, refused, done
-// and reported as failed, done again or only later, or the end of the client. Time passes when the scheduler says so. One seed gives one history.
+// and reported as failed, done again or only later, or the end of the client. Time passes when the scheduler says so, and each host has a clock of its own, which it sets. One seed gives one history.
 type simulation struct {
 	rng   *rand.Rand
 	base  *mem.Store
@@ -41,6 +41,7 @@ type simulation struct {
 
 	mu      sync.Mutex
 	waiting []*call
+	hosts   []*client
 	asleep  map[string]int // hosts, and the step at which they wake
 	late    []func()
 	steps   int
@@ -99,6 +100,8 @@ func (m *simulation) run(ended func() bool) {
 			m.sleep(2 * time.Hour)
 		case chance < 8:
 			m.asleep[ready[m.rng.IntN(len(ready))].store.host] = m.steps + m.rng.IntN(400)
+		case chance < 12:
+			m.setClock()
 		case chance < 40 && len(m.late) > 0:
 			m.deliver(m.rng.IntN(len(m.late)))
 		default:
@@ -126,6 +129,14 @@ func (m *simulation) sleep(most time.Duration) {
 	m.mu.Unlock()
 	time.Sleep(d)
 	m.mu.Lock()
+}
+
+// setClock sets the clock of a host to some time within half a year.
+func (m *simulation) setClock() {
+	const halfYear = 182 * 24 * int64(time.Hour)
+	h := m.hosts[m.rng.IntN(len(m.hosts))]
+	h.skew.Store(m.rng.Int64N(2*halfYear) - halfYear)
+	m.note("clock of " + h.name)
 }
 
 func (m *simulation) note(what string) {
@@ -350,6 +361,7 @@ func simulate(t *testing.T, seed uint64) (trace crypto.ID) {
 		wg := c.play(seed)
 		c.audit(wg, seed)
 		c.mend(wg, seed)
+		m.hosts = c.hosts
 		go func() {
 			wg.Wait()
 			ended.Store(true)

@@ -128,7 +128,11 @@ func (a *app) runRestore(ctx context.Context, f *restoreFlags, arg string) (err 
 		if err != nil {
 			return err
 		}
-		defer func() { _ = h.Release(context.WithoutCancel(ctx)) }() // or a prune ends it
+		defer func() {
+			if ended := h.Release(context.WithoutCancel(ctx)); err != nil && errors.Is(ended, repo.ErrSessionEnded) {
+				a.out.note("a prune took this restore for dead and ended its hold on the snapshot, so that what was forgotten may be gone: %v", ended)
+			}
+		}()
 	}
 	a.setRestoreOptions(&f.tree.Options)
 	f.tree.Sync = f.tree.Sync || f.tree.Verify // else memory would be compared

@@ -59,6 +59,7 @@ func TestWeakened(t *testing.T) {
 	}{
 		"the index is read before OPEN":                      {func(r *Rules) { r.OpenBeforeIndex = false }, simple},
 		"condemned chunks are used":                          {func(r *Rules) { r.CondemnedIsAbsent = false }, simple},
+		"a cache lists what was deleted":                     {func(r *Rules) { r.CacheFollows = false }, simple},
 		"nobody waits for older writers":                     {func(r *Rules) { r.WaitForOlder = false }, simple},
 		"what is needed is not decided again":                {func(r *Rules) { r.Recheck = false }, simple},
 		"a DELETE counts though more is needed":              {func(r *Rules) { r.FencedDelete, r.WaitForOlder = false, true }, undo},

@@ -4,6 +4,7 @@ package protocol
 type Rules struct {
 	OpenBeforeIndex   bool // a writer reads the index after its OPEN
 	CondemnedIsAbsent bool // a writer takes for absent what is condemned
+	CacheFollows      bool // what a cache of the index has of retired index files is not used
 	WaitForOlder      bool // a DELETE waits for the writers opened before its CONDEMN
 	Recheck           bool // what is needed is decided again before a DELETE
 	FencedDelete      bool // a DELETE is void if more may be needed since that was decided
@@ -22,5 +23,5 @@ type Rules struct {
 
 // Protocol returns the rules as they are.
 func Protocol() Rules {
-	return Rules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
+	return Rules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
 }

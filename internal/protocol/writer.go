@@ -78,12 +78,15 @@ func (s *State) writerOpens(c *Cast, w int, add func(string, State)) {
 	add("OPEN", t)
 }
 
-// index is what a writer takes for stored.
+// index is what a writer takes for stored. A cache that does not follow the ledger has whatever was ever listed.
 func (s *State) index(r *Rules) set {
-	if r.CondemnedIsAbsent {
-		return s.listed(live)
+	switch {
+	case !r.CacheFollows:
+		return s.listed(live, condemned, gone)
+	case !r.CondemnedIsAbsent:
+		return s.listed(live, condemned)
 	}
-	return s.listed(live, condemned)
+	return s.listed(live)
 }
 
 func (s *State) writerReads(r *Rules, w int, add func(string, State)) {
