@@ -15,20 +15,29 @@ deps: ## install the tools that tests use (apt, as root); without root, say whic
 	@sh internal/scripts/deps.sh
 
 .PHONY: test
-test: deps vet race model seeds costs fuzz-short cross end-to-end stress ## all tests
+test: deps vet race plain seeds costs fuzz-short cross end-to-end stress ## all tests
 
 .PHONY: vet
 vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 
+# Packages without goroutines of ours, the benchmarks' own, and long tests of what one goroutine does: the race detector would see nothing there, and takes ten times as long.
+PLAIN = /internal/protocol$$|/internal/specreader$$|/bench/compare$$|/bench/corpus$$|/bench/scale$$|/holdfast/chunk$$
+LONG = TestCorruptionSweep|TestEveryFlippedByteIsFound|TestPacksOfTinyChunks|TestSplitDependsOnBytesAlone|TestSpliceReadsLittle
+
 .PHONY: race
-race: ## unit, property, conformance and command tests under the race detector, but for packages without goroutines of ours and the benchmarks' own
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v -e /internal/protocol -e /internal/specreader -e /bench/compare -e /bench/corpus -e /bench/scale)
+race: ## unit, property, conformance and command tests under the race detector
+	$(GO) test -race -timeout 20m -skip '$(LONG)' $$($(GO) list ./... | grep -vE '$(PLAIN)')
+
+.PHONY: plain
+plain: ## the tests that the race detector has nothing to see in, the model of the protocol and its weakened variants among them
+	$(GO) test $$($(GO) list ./... | grep -E '$(PLAIN)')
+	$(GO) test -run '$(LONG)' ./repo ./snapshot
 
 .PHONY: model
-model: ## explore the model of the protocol, and its weakened variants; read the frozen repository; test the benchmarks
-	$(GO) test ./internal/protocol ./internal/specreader ./bench/compare ./bench/corpus ./bench/scale
+model: ## explore the model of the protocol, and its weakened variants
+	$(GO) test ./internal/protocol
 
 .PHONY: fuzz-short
 fuzz-short: ## each fuzzer for FUZZINPUTS inputs

@@ -30,7 +30,7 @@ import (
 	"github.com/holdfast-backup/holdfast/repo"
 )
 
-var simulations = flag.Int("simulations", 3, "how many seeds TestSimulation goes through")
+var simulations = flag.Int("simulations", 1, "how many seeds TestSimulation goes through")
 
 // simulation is a store, and a network before it, whose every call waits until a scheduler says that it is its turn, and what becomes of it: done, refused, done
 // and reported as failed, done again or only later, or the end of the client. Time passes when the scheduler says so, and each host has a clock of its own, which it sets. One seed gives one history.

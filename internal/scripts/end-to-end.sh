@@ -109,8 +109,9 @@ tree() {
 			cat "$work/differences" >&2
 			fail "$1 differs after the restore"
 		fi
+	else
+		diff -rq --no-dereference "$1" "$work/tree" 2>&1 | grep -v 'fifo\|special file\|socket' | grep . && fail "$1 differs after the restore"
 	fi
-	diff -rq --no-dereference "$1" "$work/tree" 2>&1 | grep -v 'fifo\|special file\|socket' | grep . && fail "$1 differs after the restore"
 	chmod -R u+w "$work/tree" && rm -rf "$work/tree"
 }
 tree "$corpus/tree"
