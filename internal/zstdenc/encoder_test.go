@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,7 +19,10 @@ import (
 
 func newRand(t testing.TB) *rand.Rand {
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	if s, err := strconv.ParseUint(os.Getenv("HOLDFAST_TEST_SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	t.Logf("HOLDFAST_TEST_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
@@ -105,7 +109,7 @@ func TestSize(t *testing.T) {
 	require.NoError(t, err)
 	program, err := os.ReadFile(path)
 	require.NoError(t, err)
-	library, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+	library, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false), zstd.WithAllLitEntropyCompression(true), zstd.WithSingleSegment(true))
 	require.NoError(t, err)
 	var e Encoder
 	ours, theirs := 0, 0
@@ -153,10 +157,11 @@ func FuzzEncode(f *testing.F) {
 	for i := range 20 {
 		f.Add(some(rng, 1<<i), uint(i))
 	}
-	var e Encoder
 	d := decoder(f)
 	f.Fuzz(func(t *testing.T, src []byte, again uint) {
-		check(t, &e, d, bytes.Repeat(src, int(1+again%50)))
+		var e Encoder
+		src = bytes.Repeat(src, int(1+again%50))
+		require.Equal(t, bytes.Clone(check(t, &e, d, src)), check(t, &e, d, src))
 	})
 }
 
