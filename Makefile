@@ -22,7 +22,7 @@ vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 
-# Packages without goroutines of ours, the benchmarks' own, and long tests of what one goroutine does: the race detector would see nothing there, and takes ten times as long.
+# Packages without goroutines of ours, the benchmarks' own, and long tests whose goroutines shorter ones run, too: the race detector would see little there, and takes up to ten times as long.
 PLAIN = /internal/protocol$$|/internal/specreader$$|/bench/compare$$|/bench/corpus$$|/bench/scale$$|/holdfast/chunk$$
 LONG = TestCorruptionSweep|TestEveryFlippedByteIsFound|TestPacksOfTinyChunks|TestSplitDependsOnBytesAlone|TestSpliceReadsLittle
 

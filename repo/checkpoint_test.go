@@ -546,27 +546,103 @@ func TestPlantedCheckpoints(t *testing.T) {
 	require.Equal(t, 2, added)
 }
 
-// TestVoidCheckpointsRaiseNoDoubt: one by somebody who may add none says nothing about those of others.
-func TestVoidCheckpointsRaiseNoDoubt(t *testing.T) {
+// TestVoidCheckpointsOfOthers: one by somebody who may add none says nothing about those of others, if that was decided after the state where a client begins. Else the state may lie.
+func TestVoidCheckpointsOfOthers(t *testing.T) {
+	const ahead = 16 // entries are read at a time
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprintf("decided after %t", after), func(t *testing.T) {
+			store, key := withCheckpoints(t)
+			writer, removed := keyFile(t), keyFile(t)
+			every := uint64(5)
+			if after {
+				every = 1000
+			}
+			r := openEvery(t, store, key, "", every)
+			_, err := r.AddKey(t.Context(), crypto.Writer, "writer", writer)
+			require.NoError(t, err)
+			slot, err := r.AddKey(t.Context(), crypto.Collector, "removed", removed)
+			require.NoError(t, err)
+			was := ringOf(t, store, removed)
+			require.NoError(t, r.RemoveKey(t.Context(), slot.ID))
+			_, err = r.VerifyLedger(t.Context())
+			require.NoError(t, err)
+			for i := range 20 {
+				save(t, r, someChunks(uint64(i), 3, 1000))
+			}
+			require.NoError(t, r.Close())
+			read := entriesRead(t, store, key, "")
+			for i, by := range []*crypto.Keyring{ringOf(t, store, writer), was} {
+				copied := store.Crash()
+				appendRaw(t, copied, by, &ledger.Checkpoint{Size: 1})
+				if again := entriesRead(t, copied, key, ""); after {
+					require.LessOrEqual(t, again, read+ahead, "signer %d", i)
+				} else {
+					require.Greater(t, again, read+ahead, "signer %d", i)
+				}
+			}
+			appendVoid(t, store, key)
+			require.Greater(t, entriesRead(t, store, key, ""), read+ahead, "one of two is false, and all is replayed to find out")
+		})
+	}
+}
+
+// TestRemovedAdminIsNoticed: a removed admin whose false state says that the honest one was removed deceives until that one signs a CHECKPOINT, and no longer.
+func TestRemovedAdminIsNoticed(t *testing.T) {
 	store, key := withCheckpoints(t)
-	writer, removed := keyFile(t), keyFile(t)
-	r := openEvery(t, store, key, "", 5)
+	removed, writer, cache := keyFile(t), keyFile(t), t.TempDir()
+	r := openEvery(t, store, key, "", 1000)
 	_, err := r.AddKey(t.Context(), crypto.Writer, "writer", writer)
 	require.NoError(t, err)
-	slot, err := r.AddKey(t.Context(), crypto.Collector, "removed", removed)
+	slot, err := r.AddKey(t.Context(), crypto.Admin, "removed", removed)
 	require.NoError(t, err)
 	was := ringOf(t, store, removed)
+	lie := replayed(t, store)
 	require.NoError(t, r.RemoveKey(t.Context(), slot.ID))
-	_, err = r.VerifyLedger(t.Context())
-	require.NoError(t, err)
-	for i := range 20 {
-		save(t, r, someChunks(uint64(i), 3, 1000))
-	}
+	save(t, r, someChunks(40, 3, 1000)) // which is to be hidden
 	require.NoError(t, r.Close())
-	read := entriesRead(t, store, key, "")
-	appendRaw(t, store, ringOf(t, store, writer), &ledger.Checkpoint{Size: 1})
-	appendRaw(t, store, was, &ledger.Checkpoint{Size: 1})
-	require.LessOrEqual(t, entriesRead(t, store, key, ""), read+2)
-	appendVoid(t, store, key)
-	require.Greater(t, entriesRead(t, store, key, ""), read+10, "one of two is false, and all is replayed to find out")
+
+	n, last := lie.Head()
+	b, err := ledger.New(was, &ledger.Key{Op: ledger.Remove, Role: crypto.Admin, Actor: lie.Genesis().Admin}, n, last, 1)
+	require.NoError(t, err)
+	require.NoError(t, lie.Apply(b))
+	logs := objects(t, store, "log/")
+	head, err := backend.ReadAll(t.Context(), store, logs[len(logs)-1], 1<<20)
+	require.NoError(t, err)
+	state, first, hash := lie.Encode(), lie.GenesisHash(), crypto.Hash(head)
+	at := bytes.Index(state, first[:]) + len(first) // the number of entries, and the hash of the last
+	binary.LittleEndian.PutUint64(state[at:], uint64(len(logs)))
+	copy(state[at+8:], hash[:])
+	id, err := ledger.HashState(state)
+	require.NoError(t, err)
+	require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(uint64(len(logs))), state, nil))
+	appendRaw(t, store, was, &ledger.Checkpoint{State: id, Size: uint64(len(state))})
+
+	r = openEvery(t, store, writer, cache, 1000)
+	list, err := r.Snapshots()
+	require.NoError(t, err)
+	require.Len(t, list, 11, "it is deceived")
+	require.NoError(t, r.Close())
+	appendRaw(t, store, ringOf(t, store, key), replayed(t, store).NextCheckpoint())
+	_, err = repo.Open(t.Context(), store, &repo.Options{Credential: writer, CacheDir: cache})
+	require.ErrorContains(t, err, "its signer lied")
+	r = openEvery(t, store, writer, cache, 1000)
+	list, err = r.Snapshots()
+	require.NoError(t, err)
+	require.Len(t, list, 12)
+}
+
+// replayed is the state to which all entries of a store lead.
+func replayed(t *testing.T, store backend.Store) (s *ledger.State) {
+	t.Helper()
+	for i, k := range objects(t, store, "log/") {
+		b, err := backend.ReadAll(t.Context(), store, k, 1<<20)
+		require.NoError(t, err)
+		if i == 0 {
+			s, err = ledger.NewState(b, nil)
+		} else {
+			err = s.Apply(b)
+		}
+		require.NoError(t, err)
+	}
+	return s
 }

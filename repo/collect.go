@@ -72,7 +72,7 @@ type CollectReport struct {
 }
 
 // ErrCollecting is returned when another collection, or a repair, came in between or is running. Nothing is lost: run it again.
-var ErrCollecting = errors.New("another collection came in between; run it again")
+var ErrCollecting = errors.New("another collection or repair is at work, or came in between; run it again when it has ended")
 
 // Collect frees what no snapshot needs: it marks what the live snapshots refer to, writes what is needed of sparse packs into new ones, condemns the
 // old ones, and deletes what was condemned once no session can refer to it any more. Backups, restores and other collections may go on meanwhile. It may be
@@ -113,8 +113,9 @@ type collector struct {
 	repo      *Repository
 	opts      CollectOptions
 	readable  map[Class]bool
-	session   *Session // nil in a dry run
-	repairing bool     // index files that are lost were replaced
+	session   *Session  // nil in a dry run
+	seenLive  time.Time // when the ledger last said so of the session, while it deletes
+	repairing bool      // index files that are lost were replaced
 	start     time.Time
 	marker
 	report CollectReport

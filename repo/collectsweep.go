@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -51,6 +53,11 @@ func (c *collector) sweep(ctx context.Context) error {
 	}
 	if len(c.report.Repairs) > 0 {
 		return nil
+	}
+	if len(repairs) > 0 { // one that is dead now may have ended well since the ledger was read
+		if err := c.repo.chain.advance(ctx); err != nil {
+			return err
+		}
 	}
 	if c.repo.indexedAt() != at {
 		if named, _, err = c.repo.named(ctx); err != nil {
@@ -173,8 +180,10 @@ func (c *collector) deleteAll(ctx context.Context, list []backend.Info) error {
 	var g errgroup.Group
 	g.SetLimit(8)
 	var refused, bytes atomic.Uint64
+	var ended error
 	for i, info := range list {
-		if ctx.Err() != nil {
+		if ended = c.mayDelete(ctx); ended != nil {
+			list = list[:i]
 			break
 		}
 		c.progress("delete", uint64(i), uint64(len(list)))
@@ -196,7 +205,28 @@ func (c *collector) deleteAll(ctx context.Context, list []backend.Info) error {
 	c.report.Refused = refused.Load()
 	c.report.Deleted = uint64(len(list)) - c.report.Refused
 	c.report.DeletedBytes = bytes.Load()
-	return context.Cause(ctx)
+	return cmp.Or(ended, context.Cause(ctx))
+}
+
+// deleteFor is how long a collection deletes before it looks again whether its session has ended.
+const deleteFor = 5 * time.Second
+
+// mayDelete fails if the session has ended: then a repair may list again what is about to be deleted. It may have slept since it looked last, by a clock that goes on meanwhile.
+func (c *collector) mayDelete(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil || c.session == nil {
+		return err
+	}
+	now := c.repo.now().Round(0) // without the monotonic clock, which may stand still
+	if d := now.Sub(c.seenLive); 0 <= d && d < deleteFor {
+		return nil
+	}
+	if err := c.repo.chain.advance(ctx); err != nil {
+		return err
+	}
+	var err error
+	c.repo.chain.view(func(st *ledger.State) { err = c.stillLive(st) })
+	c.seenLive = now
+	return err
 }
 
 // present makes sure that each live pack is there, before anything is dropped because another pack has it, too.

@@ -40,3 +40,6 @@ func (o *Options) SetClock(now func() time.Time) *Options {
 	o.clock = now
 	return o
 }
+
+// SetClock sets the clock of the host of an open repository.
+func (r *Repository) SetClock(now func() time.Time) { r.now = now }

@@ -53,13 +53,19 @@ func (c *chain) isProved() (bool, error) {
 	return c.origin.proved, c.lied
 }
 
-// doubtful reports whether somebody who may do that signed a CHECKPOINT that does not follow from the one where this client began: one of the two is false.
+// doubtful reports whether somebody signed a CHECKPOINT that does not follow from the one where this client began: one of the two is false. That its signer may not do that is no excuse if
+// only the state in doubt says so.
 func (c *chain) doubtful() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.origin.proved && slices.ContainsFunc(c.state.Void(), func(v ledger.VoidEntry) bool {
-		a, _ := c.state.Actor(v.Actor)
-		return v.Type == ledger.TypeCheckpoint && a.Role != crypto.Writer && a.Role != crypto.Reader && (a.RemovedAt == 0 || v.N < a.RemovedAt)
+	if c.origin.proved {
+		return false
+	}
+	return slices.ContainsFunc(c.state.Void(), func(v ledger.VoidEntry) bool {
+		a, known := c.state.Actor(v.Actor)
+		mayNot := a.Role == crypto.Writer || a.Role == crypto.Reader
+		excused := known && (mayNot && a.AdmittedAt >= c.origin.at || a.RemovedAt >= c.origin.at && a.RemovedAt < v.N)
+		return v.Type == ledger.TypeCheckpoint && !excused
 	})
 }
 

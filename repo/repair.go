@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -104,22 +105,21 @@ func (p *repair) run(ctx context.Context, do func(context.Context) error) (err e
 	return err
 }
 
-// alone fails if somebody else collects or repairs: what that deletes, since no index file names it, a repair might list again. A collection that begins later leaves it alone.
+// alone fails if somebody collects or repairs who began before: what that deletes, since no index file names it, a repair might list again. Who begins later leaves it alone. That one
+// was not heard of for long is no proof that it will not wake and go on deleting.
 func (p *repair) alone(ctx context.Context) error {
 	open, err := p.repo.OpenSessions(ctx)
 	if err != nil {
 		return err
 	}
+	mine := slices.IndexFunc(open, func(o OpenSession) bool { return o.ID == p.session.id })
+	if mine < 0 {
+		return fmt.Errorf("%w: it was ended by somebody else", ErrSessionEnded)
+	}
 	for i := range open {
 		o := &open[i]
-		if o.ID == p.session.id || o.Dead || !mayBe(&o.Session, kindCollection) && !mayBe(&o.Session, kindRepair) {
-			continue
-		}
-		if o.Quiet < quietFor {
-			return fmt.Errorf("session %s of %q is open, which collects or repairs (if its process is gone, 'holdfast prune --revoke %s' ends it): %w", o.ID, o.Label, o.ID, ErrCollecting)
-		}
-		if err := p.revoke(ctx, o.ID, fmt.Sprintf("not heard of for %v", o.Quiet.Round(time.Second))); err != nil {
-			return err
+		if o.OpenedAt < open[mine].OpenedAt && !o.Dead && (mayBe(&o.Session, kindCollection) || mayBe(&o.Session, kindRepair)) {
+			return fmt.Errorf("session %s (not heard of for %v) collects or repairs: %w; if its process is gone for good, 'holdfast prune --revoke %s' ends it", o.ID, o.Quiet.Round(time.Second), ErrCollecting, o.ID)
 		}
 	}
 	return nil
