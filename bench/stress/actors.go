@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo"
 )
 
 // stress is one run.
@@ -204,7 +205,7 @@ func (s *stress) collect(ctx context.Context, a *actor) error {
 	switch {
 	case errors.Is(err, errKilled):
 		return nil
-	case err != nil && strings.Contains(err.Error(), "another collection came in between"):
+	case err != nil && strings.Contains(err.Error(), repo.ErrCollecting.Error()):
 		s.mu.Lock()
 		s.counts["prune that came second"]++
 		s.mu.Unlock()
