@@ -72,6 +72,7 @@ type bench struct {
 	corpus *corpus
 	peers  []*peer
 	work   string // removed at the end
+	filler *filler
 	log    io.Writer
 	rep    *report
 }
@@ -105,7 +106,7 @@ func measure(ctx context.Context, cfg config, stderr io.Writer) (rep *report, er
 		return nil, err
 	}
 	peers[0].Version += commit
-	b := &bench{corpus: c, peers: peers, work: work, log: stderr, rep: &report{Time: time.Now().UTC(), Machine: thisMachine(), Corpus: c.Files, Peers: peers}}
+	b := &bench{corpus: c, peers: peers, work: work, filler: newFiller(work), log: stderr, rep: &report{Time: time.Now().UTC(), Machine: thisMachine(), Corpus: c.Files, Peers: peers}}
 	if b.rep.Limits, err = (gauge{cfg.gauge}).limits(ctx, c, work); err != nil {
 		return nil, err
 	}
@@ -209,9 +210,16 @@ func (r *turn) prepare() error {
 	return nil
 }
 
-// ready puts the source in place, brings what will be read into the page cache, lets the disk finish what was written before, and has memory ready
-// for as many bytes as a program may write.
+// fillFrom is from which size of the source on memory is filled: little fits what was touched before.
+const fillFrom = 1 << 30
+
+// ready puts the source in place, fills memory, brings what will be read into the page cache, and lets the disk finish what was written before.
 func (r *turn) ready(t *task) (err error) {
+	if f := r.corpus.find(r.step.file); f != nil && f.Size >= fillFrom {
+		if err := r.filler.fillMemory(); err != nil {
+			return err
+		}
+	}
 	switch t.job {
 	case jobBackup, jobFast, jobStream, jobReread:
 		if err := stage(r.corpus.path(r.step.file), t.source); err != nil {
@@ -242,9 +250,6 @@ func (r *turn) ready(t *task) (err error) {
 		return err
 	}
 	unix.Sync()
-	if f := r.corpus.find(r.step.file); f != nil {
-		return backMemory(f.Size)
-	}
 	return nil
 }
 
