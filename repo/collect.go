@@ -113,9 +113,9 @@ type collector struct {
 	repo      *Repository
 	opts      CollectOptions
 	readable  map[Class]bool
-	session   *Session  // nil in a dry run
-	seenLive  time.Time // when the ledger last said so of the session, while it deletes
-	repairing bool      // index files that are lost were replaced
+	session   *Session // nil in a dry run
+	repairing bool     // index files that are lost were replaced
+	doomed    *doomed  // of a repair
 	start     time.Time
 	marker
 	report CollectReport
@@ -128,13 +128,16 @@ func (c *collector) run(ctx context.Context) (err error) {
 	if c.opts.DryRun {
 		return c.rehearse(ctx)
 	}
-	if c.session, err = c.repo.beginCollecting(ctx, kindCollection, &c.opts); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.close(ctx, err)) }()
 	if err := c.revokeNamed(ctx); err != nil {
 		return err
 	}
+	if err := c.repo.aside(ctx, false); err != nil {
+		return err
+	}
+	if c.session, err = c.repo.beginCollecting(ctx, &ledger.Open{Purpose: ledger.Collecting, Kind: kindCollection}, &c.opts); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close(ctx, err)) }()
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
@@ -247,24 +250,46 @@ func (c *collector) progress(step string, done, total uint64) {
 	}
 }
 
-// The kinds of sessions that do not write.
+// The kinds of sessions that do not write, as people read them.
 const (
 	kindCollection = "collection"
 	kindRepair     = "repair"
 	kindHold       = "hold"
 )
 
-// mayBe reports whether a session is of a kind that does not write, as far as this client can read it.
-func mayBe(s *ledger.Session, kind string) bool {
-	return s.Purpose == ledger.Collecting && (s.Kind == kind || !s.Unsealed)
+// aside fails if a repair is at work, or for a repair, a collection. Neither would harm the other, but the work of one would be in vain. Those that nobody has heard of
+// for long are not waited for.
+func (r *Repository) aside(ctx context.Context, repair bool) error {
+	inWay := func(o *ledger.Session) bool {
+		return o.Purpose == ledger.Repairing || repair && o.Purpose == ledger.Collecting && o.Kind != kindHold
+	}
+	any := false
+	r.chain.view(func(st *ledger.State) {
+		for _, o := range st.LiveSessions() {
+			any = any || inWay(&o)
+		}
+	})
+	if !any {
+		return nil
+	}
+	open, err := r.OpenSessions(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range open {
+		if o := &open[i]; inWay(&o.Session) && !o.Dead && o.Quiet < quietFor {
+			return fmt.Errorf("session %s (%s): %w; if its process is gone for good, 'holdfast prune --revoke %s' ends it", o.ID, o.Purpose, ErrCollecting, o.ID)
+		}
+	}
+	return nil
 }
 
 // beginCollecting opens a session that may condemn and delete, beside those that write.
-func (r *Repository) beginCollecting(ctx context.Context, kind string, o *CollectOptions) (*Session, error) {
+func (r *Repository) beginCollecting(ctx context.Context, body *ledger.Open, o *CollectOptions) (*Session, error) {
 	s := r.newSession(ctx, &SessionOptions{Uploads: 2})
 	s.collects = true
-	err := s.openCollecting(ctx, &ledger.Open{Session: s.id, Purpose: ledger.Collecting, Kind: kind, Host: o.Host, Program: o.Program})
-	if err != nil {
+	body.Session, body.Host, body.Program = s.id, o.Host, o.Program
+	if err := s.openCollecting(ctx, body); err != nil {
 		s.cancel(err)
 		return nil, errors.Join(fmt.Errorf("opening a collection: %w", err), s.release())
 	}

@@ -187,7 +187,7 @@ func (c *collector) revokeQuiet(ctx context.Context) error {
 		return err
 	}
 	for i := range list {
-		if list[i].ID == c.session.id || list[i].Quiet < *c.opts.RevokeAfter {
+		if c.session != nil && list[i].ID == c.session.id || list[i].Quiet < *c.opts.RevokeAfter {
 			continue
 		}
 		if err := c.revoke(ctx, list[i].ID, fmt.Sprintf("not heard of for %v", list[i].Quiet.Round(time.Second))); err != nil {
@@ -230,9 +230,12 @@ func (c *collector) rescue(ctx context.Context, p *ledger.Condemned) (rescued ui
 			if !usable {
 				continue
 			}
-			rescued++
-			if err := c.session.list(ctx, k); err != nil {
+			there, err := c.relist(ctx, k)
+			if err != nil {
 				return 0, err
+			}
+			if there {
+				rescued++
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,60 +17,84 @@ import (
 
 // sweep deletes the objects that nobody can need any more: of sessions that ended, what no index file names that is live or condemned, and
 // snapshots that cannot be taken back. It lists first and reads the ledger after that: whatever it saw was stored by a session that it
-// then knows, and a session that has ended names nothing new. Which sessions have ended is decided by one state of the ledger, and what is named by that state or a later one:
-// somebody may commit, and a heartbeat read of it, at any moment.
+// then knows, and a session that has ended names nothing new. What is deleted is decided by one state of the ledger, since somebody may commit at any moment, and packs are announced in that state,
+// by a SWEEP: a repair that begins later does not list them again, and beside one that is at work nothing is deleted.
 func (c *collector) sweep(ctx context.Context) error {
-	named, at, err := c.repo.named(ctx)
+	found, err := c.unnamed(ctx)
 	if err != nil {
 		return err
 	}
-	var found []backend.Info
+	if err := c.repo.chain.advance(ctx); err != nil {
+		return err
+	}
+	if c.session == nil {
+		useless, _, err := c.useless(ctx, found)
+		c.count(useless)
+		return err
+	}
+	if err := c.endDead(ctx); err != nil {
+		return err
+	}
+	useless, err := c.announce(ctx, found)
+	if errors.Is(err, errRepairing) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.deleteAll(ctx, useless); err != nil || c.report.Refused > 0 {
+		return err // what was announced stays so: a request may still be on its way
+	}
+	return c.endSweeps(ctx)
+}
+
+// unnamed returns the objects in the store of which some may be useless.
+func (c *collector) unnamed(ctx context.Context) (found []backend.Info, err error) {
+	named, _, err := c.repo.named(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for info, err := range c.repo.store.List(ctx, "") {
 		if err != nil {
-			return fmt.Errorf("listing objects: %w", err)
+			return nil, fmt.Errorf("listing objects: %w", err)
 		}
 		if sweepable(info.Key) && !named.has(info.Key) {
 			found = append(found, info)
 		}
 	}
-	if len(found) == 0 {
-		return nil
-	}
-	if err := c.repo.chain.advance(ctx); err != nil {
-		return err
-	}
-	useless, repairs := c.useless(ctx, found)
-	for i := range repairs {
-		dead, err := c.repo.knownDead(ctx, repairs[i].ID)
+	return found, nil
+}
+
+// endDead revokes sessions that repair, or announced what they would delete, if their processes are gone for certain.
+func (c *collector) endDead(ctx context.Context) error {
+	var list []ledger.Session
+	c.repo.chain.view(func(st *ledger.State) {
+		list = st.Repairs()
+		for _, k := range st.Sweeps() {
+			if s, ok := st.Session(k.Session); ok && s.End == ledger.Live && s.ID != c.session.id {
+				list = append(list, s)
+			}
+		}
+	})
+	for i := range list {
+		dead, err := c.repo.knownDead(ctx, list[i].ID)
 		if err != nil {
 			return err
 		}
-		if !dead {
-			c.report.Repairs = append(c.report.Repairs, repairs[i].ID)
+		if dead {
+			if err := c.revoke(ctx, list[i].ID, "its process is gone"); err != nil {
+				return err
+			}
 		}
 	}
-	if len(c.report.Repairs) > 0 {
-		return nil
-	}
-	if len(repairs) > 0 { // one that is dead now may have ended well since the ledger was read
-		if err := c.repo.chain.advance(ctx); err != nil {
-			return err
-		}
-	}
-	if c.repo.indexedAt() != at {
-		if named, _, err = c.repo.named(ctx); err != nil {
-			return err
-		}
-		useless = slices.DeleteFunc(useless, func(info backend.Info) bool { return named.has(info.Key) })
-	}
-	return c.deleteAll(ctx, useless)
+	return nil
 }
 
 // sweepable reports whether an object is of a kind that a collection may delete.
 func sweepable(key string) bool {
 	folder, _, _ := strings.Cut(key, "/")
 	switch folder {
-	case "packs", "index", "sessions", "snapshots", "heartbeats", "checkpoints":
+	case "packs", "index", "sessions", "snapshots", "heartbeats", "checkpoints", "sweeps":
 		return true
 	}
 	return false
@@ -116,20 +138,30 @@ func (r *Repository) namedNow(ctx context.Context) (keySet, error) {
 	return set, nil
 }
 
-// useless returns those of the objects that nobody can need, unless an index file names them, and the repairs that may make one name them.
-func (c *collector) useless(ctx context.Context, found []backend.Info) (list []backend.Info, repairs []ledger.Session) {
+// useless returns those of the objects that nobody can need, as one state of the ledger has it, and which one.
+func (c *collector) useless(ctx context.Context, found []backend.Info) (list []backend.Info, at uint64, err error) {
 	writers := c.repo.writersOf(ctx, found)
-	c.repo.chain.view(func(st *ledger.State) {
-		for _, info := range found {
-			if isUseless(st, info.Key, writers) {
-				list = append(list, info)
-			}
+	for {
+		named, at, err := c.repo.named(ctx)
+		if err != nil {
+			return nil, 0, err
 		}
-		repairs = slices.DeleteFunc(st.LiveSessions(), func(o ledger.Session) bool {
-			return c.session == nil || o.ID == c.session.id || !mayBe(&o, kindRepair) // without a session nothing is deleted
+		same := false
+		list = list[:0]
+		c.repo.chain.view(func(st *ledger.State) {
+			if same = st.IndexedAt() == at; !same {
+				return
+			}
+			for _, info := range found {
+				if isUseless(st, info.Key, writers) && !named.has(info.Key) {
+					list = append(list, info)
+				}
+			}
 		})
-	})
-	return list, repairs
+		if same {
+			return list, at, nil
+		}
+	}
 }
 
 // writersOf returns who stored the objects of snapshots that were not committed, as far as can be told.
@@ -163,6 +195,10 @@ func isUseless(st *ledger.State, key string, writers map[ID]ledger.SessionID) bo
 	case "checkpoints":
 		n, err := ledger.ParseCheckpointKey(key)
 		return err == nil && checkpointUseless(st, n)
+	case "sweeps":
+		if slices.ContainsFunc(st.Sweeps(), func(k ledger.Sweeping) bool { return key == listKey(k.Session, k.List) }) {
+			return false
+		}
 	}
 	id, err := ledger.ParseSessionID(first)
 	return err == nil && sessionOver(st, id)
@@ -175,29 +211,31 @@ func sessionOver(st *ledger.State, id ledger.SessionID) bool {
 	return ok && s.End != ledger.Live
 }
 
+// count reports objects as deleted.
+func (c *collector) count(list []backend.Info) {
+	c.report.Deleted = uint64(len(list))
+	for _, info := range list {
+		c.report.DeletedBytes += uint64(info.Size)
+	}
+}
+
 // deleteAll deletes objects, several at a time. One that cannot be deleted is left to the next collection.
 func (c *collector) deleteAll(ctx context.Context, list []backend.Info) error {
 	var g errgroup.Group
 	g.SetLimit(8)
 	var refused, bytes atomic.Uint64
-	var ended error
 	for i, info := range list {
-		if ended = c.mayDelete(ctx); ended != nil {
+		if ctx.Err() != nil {
 			list = list[:i]
 			break
 		}
 		c.progress("delete", uint64(i), uint64(len(list)))
 		g.Go(func() error {
-			if c.opts.DryRun {
+			if c.delete(ctx, info.Key) {
 				bytes.Add(uint64(info.Size))
-				return nil
-			}
-			if err := c.repo.store.Delete(ctx, info.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			} else {
 				refused.Add(1)
-				c.repo.log.Warn("an object could not be deleted", "object", info.Key, "error", err)
-				return nil
 			}
-			bytes.Add(uint64(info.Size))
 			return nil
 		})
 	}
@@ -205,28 +243,17 @@ func (c *collector) deleteAll(ctx context.Context, list []backend.Info) error {
 	c.report.Refused = refused.Load()
 	c.report.Deleted = uint64(len(list)) - c.report.Refused
 	c.report.DeletedBytes = bytes.Load()
-	return cmp.Or(ended, context.Cause(ctx))
+	return context.Cause(ctx)
 }
 
-// deleteFor is how long a collection deletes before it looks again whether its session has ended.
-const deleteFor = 5 * time.Second
-
-// mayDelete fails if the session has ended: then a repair may list again what is about to be deleted. It may have slept since it looked last, by a clock that goes on meanwhile.
-func (c *collector) mayDelete(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil || c.session == nil {
-		return err
+// delete reports whether an object is gone. If not, the next collection tries again.
+func (c *collector) delete(ctx context.Context, key string) bool {
+	err := c.repo.store.Delete(ctx, key)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.repo.log.Warn("an object could not be deleted", "object", key, "error", err)
+		return false
 	}
-	now := c.repo.now().Round(0) // without the monotonic clock, which may stand still
-	if d := now.Sub(c.seenLive); 0 <= d && d < deleteFor {
-		return nil
-	}
-	if err := c.repo.chain.advance(ctx); err != nil {
-		return err
-	}
-	var err error
-	c.repo.chain.view(func(st *ledger.State) { err = c.stillLive(st) })
-	c.seenLive = now
-	return err
+	return true
 }
 
 // present makes sure that each live pack is there, before anything is dropped because another pack has it, too.

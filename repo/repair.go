@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -49,7 +48,7 @@ type RepairReport struct {
 }
 
 // RepairIndex replaces the index files that are missing or damaged by new ones, made of the directories of the packs that no other index file lists. It
-// takes a collector's or an admin's key. Nothing is deleted that was not replaced, or put into quarantine. It does not begin beside a collection or another repair.
+// takes a collector's or an admin's key. Nothing is deleted that was not replaced, or put into quarantine. It does not begin beside a collection or another repair that was heard of lately.
 //
 // Errors: [ErrNotAllowed], [ErrCollecting], those of the store.
 func (r *Repository) RepairIndex(ctx context.Context, opts *RepairOptions) (*RepairReport, error) {
@@ -88,11 +87,14 @@ func (p *repair) run(ctx context.Context, do func(context.Context) error) (err e
 		return err
 	}
 	if !p.opts.DryRun {
-		if p.session, err = p.repo.beginCollecting(ctx, kindRepair, &p.collector.opts); err != nil {
+		if err := p.repo.aside(ctx, true); err != nil {
+			return err
+		}
+		if p.session, err = p.repo.beginCollecting(ctx, &ledger.Open{Purpose: ledger.Repairing, Kind: kindRepair}, &p.collector.opts); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, p.close(ctx, err)) }()
-		if err := p.alone(ctx); err != nil {
+		if p.doomed, err = p.repo.doomed(ctx); err != nil {
 			return err
 		}
 	}
@@ -103,26 +105,6 @@ func (p *repair) run(ctx context.Context, do func(context.Context) error) (err e
 		p.marks.Close()
 	}
 	return err
-}
-
-// alone fails if somebody collects or repairs who began before: what that deletes, since no index file names it, a repair might list again. Who begins later leaves it alone. That one
-// was not heard of for long is no proof that it will not wake and go on deleting.
-func (p *repair) alone(ctx context.Context) error {
-	open, err := p.repo.OpenSessions(ctx)
-	if err != nil {
-		return err
-	}
-	mine := slices.IndexFunc(open, func(o OpenSession) bool { return o.ID == p.session.id })
-	if mine < 0 {
-		return fmt.Errorf("%w: it was ended by somebody else", ErrSessionEnded)
-	}
-	for i := range open {
-		o := &open[i]
-		if o.OpenedAt < open[mine].OpenedAt && !o.Dead && (mayBe(&o.Session, kindCollection) || mayBe(&o.Session, kindRepair)) {
-			return fmt.Errorf("session %s (not heard of for %v) collects or repairs: %w; if its process is gone for good, 'holdfast prune --revoke %s' ends it", o.ID, o.Quiet.Round(time.Second), ErrCollecting, o.ID)
-		}
-	}
-	return nil
 }
 
 func (p *repair) index(ctx context.Context) error {
@@ -146,12 +128,14 @@ func (p *repair) index(ctx context.Context) error {
 			}
 			continue
 		}
-		p.repaired.RebuiltPacks++
-		if p.opts.DryRun {
-			continue
+		there := true
+		if !p.opts.DryRun {
+			if there, err = p.relist(ctx, packs); err != nil {
+				return err
+			}
 		}
-		if err := p.session.list(ctx, packs); err != nil {
-			return err
+		if there {
+			p.repaired.RebuiltPacks++
 		}
 	}
 	if p.opts.DryRun {
@@ -278,7 +262,7 @@ func (r *Repository) namedPacks(ctx context.Context) (keySet, error) {
 func (r *Repository) keptItsPacks(id ledger.SessionID) (kept bool) {
 	r.chain.view(func(st *ledger.State) {
 		s, ok := st.Outcome(id)
-		kept = ok && (s.End == ledger.Committed || s.Purpose == ledger.Collecting)
+		kept = ok && (s.End == ledger.Committed || s.Purpose != ledger.Writing)
 	})
 	return kept
 }

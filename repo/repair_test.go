@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -203,7 +204,13 @@ func TestRepairOvertaken(t *testing.T) {
 	change(t, store, packs[0], func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
 	race := &racing{Store: store, prefix: "packs/"}
 	repairer := openRepo(t, race, key)
-	race.hook = func() { _, _ = openRepo(t, store, key).Collect(t.Context(), everything()) }
+	race.hook = func() {
+		other := openRepo(t, store, key)
+		_, err := other.Collect(t.Context(), everything())
+		require.ErrorIs(t, err, repo.ErrCollecting)
+		other.SetClock(func() time.Time { return time.Now().Add(time.Hour) }) // in which the repair was not heard of
+		collect(t, other, everything())
+	}
 	_, err := repairer.RepairPacks(t.Context(), nil)
 	require.ErrorIs(t, err, repo.ErrCollecting)
 	_, err = repairer.RepairPacks(t.Context(), nil)

@@ -2,18 +2,17 @@ package repo_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/backend/fault"
 	"github.com/holdfast-backup/holdfast/backend/mem"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
@@ -99,11 +98,14 @@ func TestRepairDuringSweep(t *testing.T) {
 	require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
 }
 
-// TestSweepDuringRepair: a collection does not delete what a repair is about to list again; the next one does.
+// TestSweepDuringRepair: a collection does not begin beside a repair, and if that was not heard of for long, it does not delete what the repair is about to list again; the next one does.
 func TestSweepDuringRepair(t *testing.T) {
 	store, key, warm, _ := withLeftover(t)
 	race := &changing{Store: store, prefix: "index/"}
 	race.hook = func() {
+		_, err := warm.Collect(t.Context(), everything())
+		require.ErrorIs(t, err, repo.ErrCollecting)
+		warm.SetClock(func() time.Time { return time.Now().Add(time.Hour) })
 		report := collect(t, warm, everything())
 		require.Zero(t, report.Deleted)
 		require.Len(t, report.Repairs, 1)
@@ -134,43 +136,60 @@ func TestRepairsOneByOne(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestStalledSweep: a collection that has not been heard of for long is not taken for dead by a repair, since it may wake and go on deleting. One that was ended by name does not.
+// TestStalledSweep: what a collection announced that it would delete, a repair that begins later stores anew, since the collection may sleep and go on at any time: whether its
+// session is open, was ended by somebody else, or the list of what it announced is lost.
 func TestStalledSweep(t *testing.T) {
-	store, key, warm, own := withLeftover(t)
-	session := strings.Split(objects(t, store, "packs/")[0], "/")[1]
-	for n := range 40 { // more than are deleted at a time
-		require.NoError(t, backend.PutBytes(t.Context(), store, fmt.Sprintf("heartbeats/%s/%012d", session, n), []byte("1"), nil))
+	for name, during := range map[string]func(t *testing.T, store *mem.Store, r *repo.Repository){
+		"not heard of": func(*testing.T, *mem.Store, *repo.Repository) {},
+		"ended": func(t *testing.T, _ *mem.Store, r *repo.Repository) {
+			open, err := r.OpenSessions(t.Context())
+			require.NoError(t, err)
+			require.Len(t, open, 1)
+			_, err = r.Revoke(t.Context(), []ledger.SessionID{open[0].ID}, "as asked")
+			require.NoError(t, err)
+		},
+		"its list is lost": func(t *testing.T, store *mem.Store, _ *repo.Repository) {
+			list := objects(t, store, "sweeps/")
+			require.Len(t, list, 1)
+			require.NoError(t, store.Delete(t.Context(), list[0]))
+		},
+		"its list is another": func(t *testing.T, store *mem.Store, _ *repo.Repository) {
+			require.NoError(t, backend.PutBytes(t.Context(), store, objects(t, store, "sweeps/")[0], []byte("HFSWEP\x01\x00\x00"), nil))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, key, warm, own := withLeftover(t)
+			cache := t.TempDir()
+			later := func(d time.Duration) *repo.Repository {
+				o := &repo.Options{Credential: key, CacheDir: cache}
+				r, err := repo.Open(t.Context(), store, o.SetClock(func() time.Time { return time.Now().Add(d) }))
+				require.NoError(t, err)
+				return r
+			}
+			var copied uint64
+			own.prefix, own.hook = "packs/", func() {
+				_, err := later(0).RepairIndex(t.Context(), nil)
+				require.ErrorIs(t, err, repo.ErrCollecting)
+				during(t, store, later(0))
+				report, err := later(time.Hour).RepairIndex(t.Context(), nil)
+				require.NoError(t, err)
+				copied = report.RebuiltPacks
+			}
+			_, err := warm.Collect(t.Context(), everything())
+			if name == "ended" {
+				require.ErrorIs(t, err, repo.ErrSessionEnded)
+			} else {
+				require.NoError(t, err)
+			}
+			require.NotZero(t, copied)
+			save(t, openRepo(t, store, key), someChunks(1, 30, 40<<10))
+			require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
+			collect(t, openRepo(t, store, key), everything())
+			collect(t, openRepo(t, store, key), everything())
+			require.Empty(t, objects(t, store, "sweeps/"))
+			require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
+		})
 	}
-	cache := t.TempDir()
-	repairAfter := func(d time.Duration) error {
-		o := &repo.Options{Credential: key, CacheDir: cache}
-		r, err := repo.Open(t.Context(), store, o.SetClock(func() time.Time { return time.Now().Add(d) }))
-		if err == nil {
-			_, err = r.RepairIndex(t.Context(), nil)
-		}
-		return err
-	}
-	var slept atomic.Int64
-	warm.SetClock(func() time.Time { return time.Now().Add(time.Duration(slept.Load())) })
-	var first, later, ended error
-	own.prefix, own.hook = "heartbeats/"+session, func() {
-		first, later = repairAfter(0), repairAfter(time.Hour)
-		other := openRepo(t, store, key)
-		open, err := other.OpenSessions(t.Context())
-		for i := range open {
-			_, one := other.Revoke(t.Context(), []ledger.SessionID{open[i].ID}, "as asked")
-			err = errors.Join(err, one)
-		}
-		ended = errors.Join(err, repairAfter(time.Hour))
-		slept.Store(int64(time.Hour))
-	}
-	_, err := warm.Collect(t.Context(), everything())
-	require.ErrorIs(t, err, repo.ErrSessionEnded)
-	require.ErrorIs(t, first, repo.ErrCollecting)
-	require.ErrorIs(t, later, repo.ErrCollecting)
-	require.NoError(t, ended)
-	save(t, openRepo(t, store, key), someChunks(1, 30, 40<<10))
-	require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
 }
 
 // locked is a store with kernel locks, which says when somebody looks whether one is free.
@@ -195,12 +214,8 @@ func TestRepairEndsDuringSweep(t *testing.T) {
 	loseIndexFile(t, store, warm)
 	reached, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	var once sync.Once
-	first := ""
 	own.hook = func(name string) {
-		if first == "" {
-			first = name // the collection's own
-		}
-		if name != first && strings.HasPrefix(name, "session-") {
+		if strings.HasPrefix(name, "session-") { // first the repair's
 			once.Do(func() { close(reached); <-goOn })
 		}
 	}
@@ -219,4 +234,32 @@ func TestRepairEndsDuringSweep(t *testing.T) {
 	close(goOn)
 	require.NoError(t, <-done)
 	require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
+}
+
+// TestRefusedSweep: what a store refuses to delete stays announced, the next collection takes it over, and nothing of that is left when the store gives in.
+func TestRefusedSweep(t *testing.T) {
+	store, key := leftover(t)
+	faulty, err := fault.New(store, nil)
+	require.NoError(t, err)
+	r := openRepo(t, faulty, key)
+	require.NoError(t, faulty.Add(fault.Rule{Ops: []backend.Op{backend.OpDelete}, Prefix: "packs/", Err: fs.ErrPermission}))
+	for range 3 {
+		require.NotZero(t, collect(t, r, everything()).Refused)
+		require.LessOrEqual(t, len(objects(t, store, "sweeps/")), 2)
+	}
+	packs := objects(t, store, "packs/")
+	faulty.Clear()
+	require.NotZero(t, collect(t, r, everything()).Deleted)
+	collect(t, r, everything())
+	require.Empty(t, objects(t, store, "sweeps/"))
+	require.Less(t, len(objects(t, store, "packs/")), len(packs))
+	var sweeps int
+	for e, err := range r.Log(t.Context(), 0, false) {
+		require.NoError(t, err)
+		require.Empty(t, e.Void)
+		if w, ok := e.Body.(*ledger.Sweep); ok {
+			sweeps += min(1, int(w.Packs)) - len(w.Ended)
+		}
+	}
+	require.Zero(t, sweeps, "every SWEEP was ended")
 }

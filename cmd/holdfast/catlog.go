@@ -99,6 +99,8 @@ func bodyJSON(e *repo.Entry) (clear, sealed fields) {
 		return fields{"session": b.Session.String(), "marked": b.Marked, "retired": indexFilesJSON(b.Retired), "added": indexFilesJSON(b.Added)}, nil
 	case *ledger.Delete:
 		return fields{"session": b.Session.String(), "condemned": b.Condemned, "marked": b.Marked, "added": indexFilesJSON(b.Added)}, nil
+	case *ledger.Sweep:
+		return fields{"session": b.Session.String(), "list": b.List.String(), "packs": b.Packs, "ended": append([]uint64{}, b.Ended...)}, nil
 	case *ledger.Revoke:
 		return fields{"session": b.Session.String()}, fields{"reason": jsonName(b.Reason)}
 	case *ledger.Key:

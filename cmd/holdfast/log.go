@@ -85,7 +85,7 @@ func (f *logFlags) filter() (*logFilter, error) {
 }
 
 func knownType(name string) bool {
-	for t := ledger.TypeGenesis; t <= ledger.TypeUnprotect; t++ {
+	for t := ledger.TypeGenesis; t <= ledger.TypeSweep; t++ {
 		if t.String() == name {
 			return true
 		}
@@ -202,6 +202,11 @@ func logDetails(e *repo.Entry) string {
 		fmt.Fprintf(&b, " session %s: %s for %d", body.Session.String()[:8], count(int64(len(body.Retired)), "index file"), len(body.Added))
 	case *ledger.Delete:
 		fmt.Fprintf(&b, " session %s: what entry %d condemned", body.Session.String()[:8], body.Condemned)
+	case *ledger.Sweep:
+		fmt.Fprintf(&b, " session %s: deletes %s", body.Session.String()[:8], count(int64(body.Packs), "pack"))
+		for _, n := range body.Ended {
+			fmt.Fprintf(&b, ", done with entry %d", n)
+		}
 	case *ledger.Forget:
 		reason = body.Reason
 	case *ledger.Unforget:

@@ -68,8 +68,8 @@ func (s *State) collectorSteps(r *Rules, cast *Cast, c int, add func(string, Sta
 	case collectorHalfJudged:
 		t := *s
 		me := &t.collectors[c]
-		me.phase, me.useful = collectorJudged, me.useful|t.maybeNamed(r)
-		add("looks which sessions are open", t)
+		me.useful |= t.maybeNamed(r)
+		t.collectorAnnounces(r, c, "looks which sessions are open", add)
 	case collectorJudged:
 		s.collectorSweeps(r, c, add)
 	}
@@ -256,7 +256,6 @@ func (s *State) collectorLists(r *Rules, c int, add func(string, State)) {
 func (s *State) collectorJudges(r *Rules, c int, add func(string, State)) {
 	t := *s
 	me := &t.collectors[c]
-	me.phase = collectorJudged
 	if !r.OneState {
 		me.phase, me.useful = collectorHalfJudged, t.named()
 		add("reads what the ledger names", t)
@@ -264,11 +263,24 @@ func (s *State) collectorJudges(r *Rules, c int, add func(string, State)) {
 	}
 	if r.ListThenReplay {
 		me.useful = t.mayBeNeeded(r)
-		add("reads the ledger", t)
+		t.collectorAnnounces(r, c, "reads the ledger", add)
 		return
 	}
 	me.found = t.objects()
-	add("lists objects", t)
+	t.collectorAnnounces(r, c, "lists objects", add)
+}
+
+// collectorAnnounces says in the ledger what it will delete, in the state by which it decided that.
+func (s State) collectorAnnounces(r *Rules, c int, how string, add func(string, State)) {
+	me := &s.collectors[c]
+	if s.sessions[repairSession].state == open && r.RepairFences {
+		s.sessions[s.collectorSession(c)].state = ended
+		*me = collector{runs: me.runs}
+		add(how+", and finds a repair", s)
+		return
+	}
+	me.phase = collectorJudged
+	add(how+", SWEEP", s)
 }
 
 func (s *State) collectorSweeps(r *Rules, c int, add func(string, State)) {

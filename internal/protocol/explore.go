@@ -9,7 +9,7 @@ import (
 type Cast struct {
 	Writers, Collectors int
 	Again               bool // writers may open a second session
-	Reader              bool
+	Reader, Repair      bool
 	NoSweep             bool // objects stay, and no collector dies
 	SweepOnly           bool // collectors only delete objects
 	Leftover            bool // only a snapshot that needs a pack of its own is there at first, beside a pack that a DELETE let go
@@ -78,6 +78,9 @@ func (s *State) steps(r *Rules, c *Cast, add func(string, State)) {
 	}
 	if c.Reader {
 		s.readerSteps(r, by("reader"))
+	}
+	if c.Repair {
+		s.repairSteps(r, by("repair"))
 	}
 	s.retentionSteps(r, by("admin"))
 }

@@ -46,7 +46,10 @@ func (s *State) clear() {
 			}
 		}
 	}
-	used := s.reader.view
+	if s.repairer.phase == repairIdle || s.repairer.phase == repairDone {
+		s.repairer.marked, s.repairer.lists = 0, 0
+	}
+	used := s.reader.view | s.repairer.lists
 	for i := range s.writers {
 		used |= s.writers[i].view | s.writers[i].own
 	}
@@ -89,6 +92,7 @@ func (s *State) sortPacks() {
 		*of = renamed
 	}
 	rename(&s.reader.view)
+	rename(&s.repairer.lists)
 	for i := range s.writers {
 		rename(&s.writers[i].view)
 		rename(&s.writers[i].own)
@@ -160,7 +164,7 @@ func (s *State) rankNumbers() {
 // numbers returns where numbers of entries stand.
 func (s *State) numbers() []*uint8 {
 	list := make([]*uint8, 0, 32)
-	list = append(list, &s.n, &s.collected, &s.needed, &s.deleted)
+	list = append(list, &s.n, &s.collected, &s.needed, &s.deleted, &s.repairer.marked)
 	for i := range s.sessions {
 		list = append(list, &s.sessions[i].opened)
 	}

@@ -22,11 +22,13 @@ var explored = map[string]struct {
 	"a writer, a collector, undo":                      {Cast{Writers: 1, Collectors: 1, Forgets: 1, Unforgets: 1}, 0, false},
 	"two writers, a collector":                         {Cast{Writers: 2, Collectors: 1, Forgets: 1}, 200_000, false},
 	"a writer, two who delete objects":                 {Cast{Writers: 1, Collectors: 2, SweepOnly: true, Leftover: true}, 0, false},
-	"everybody, in part":                               {Cast{Writers: 2, Again: true, Collectors: 2, Reader: true, Forgets: 2, Unforgets: 1}, 200_000, false},
+	"a writer, two who delete objects, a repair":       {Cast{Writers: 1, Collectors: 2, SweepOnly: true, Leftover: true, Repair: true}, 0, false},
+	"a writer, a collector, a repair":                  {Cast{Writers: 1, Collectors: 1, Leftover: true, Repair: true, Forgets: 1}, 0, false},
+	"everybody, in part":                               {Cast{Writers: 2, Again: true, Collectors: 2, Reader: true, Repair: true, Forgets: 2, Unforgets: 1}, 200_000, false},
 	"two writers, a collector, all":                    {Cast{Writers: 2, Collectors: 1, Forgets: 1}, 0, true},
 	"a writer, two collectors":                         {Cast{Writers: 1, Collectors: 2, Forgets: 1}, 0, true},
 	"a writer that comes back, a collector, a reader":  {Cast{Writers: 1, Again: true, Collectors: 1, Reader: true, Forgets: 1, Unforgets: 1}, 0, true},
-	"two writers, two collectors, a reader, as far as": {Cast{Writers: 2, Again: true, Collectors: 2, Reader: true, Forgets: 2, Unforgets: 1}, 12_000_000, true},
+	"two writers, two collectors, a reader, as far as": {Cast{Writers: 2, Again: true, Collectors: 2, Reader: true, Repair: true, Forgets: 2, Unforgets: 1}, 12_000_000, true},
 }
 
 // TestProtocol explores the protocol: no order of steps breaks an invariant.
@@ -52,6 +54,7 @@ func TestWeakened(t *testing.T) {
 	sweepers := Cast{Writers: 1, Collectors: 2, SweepOnly: true, Leftover: true}
 	fenced := Cast{Writers: 1, Collectors: 2, Forgets: 1, Single: true, NoSweep: true}
 	reads := Cast{Writers: 1, Collectors: 1, Reader: true, Forgets: 1}
+	repairs := Cast{Writers: 1, Collectors: 1, SweepOnly: true, Leftover: true, Repair: true}
 	undo := Cast{Writers: 1, Collectors: 1, Forgets: 1, Unforgets: 1}
 	for name, w := range map[string]struct {
 		weaken func(*Rules)
@@ -73,6 +76,8 @@ func TestWeakened(t *testing.T) {
 		"names are used again":                               {func(r *Rules) { r.NamesNeverRecur = false }, sweepers},
 		"what is deleted is taken back":                      {func(r *Rules) { r.UndoUntilDelete = false }, undo},
 		"a reader does not look again":                       {func(r *Rules) { r.LookAgain = false }, reads},
+		"who deletes does not heed a repair":                 {func(r *Rules) { r.RepairFences = false }, repairs},
+		"a repair lists what is being deleted":               {func(r *Rules) { r.RepairCopies = false }, repairs},
 		"a reader ignores what is condemned":                 {func(r *Rules) { r.ReadCondemned = false }, reads},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,9 +19,11 @@ type Rules struct {
 	UndoUntilDelete   bool // an UNFORGET after a DELETE is void
 	LookAgain         bool // a reader that misses an object reads the ledger again
 	ReadCondemned     bool // a reader uses condemned packs
+	RepairFences      bool // nobody says that he will delete packs while a repair is open
+	RepairCopies      bool // a repair stores anew what somebody said that he will delete
 }
 
 // Protocol returns the rules as they are.
 func Protocol() Rules {
-	return Rules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
+	return Rules{true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true}
 }

@@ -16,12 +16,13 @@ const (
 
 // Bounds of the model.
 const (
-	maxPacks     = 6
-	maxSnapshots = 4
-	maxWriters   = 2
-	perWriter    = 2 // sessions
-	maxSessions  = maxWriters*perWriter + 2
-	maxCondemns  = 2
+	maxPacks      = 6
+	maxSnapshots  = 4
+	maxWriters    = 2
+	perWriter     = 2 // sessions
+	maxCollectors = 2
+	maxSessions   = maxWriters*perWriter + maxCollectors + 1
+	maxCondemns   = 2
 )
 
 // status says what the ledger says of a pack.
@@ -79,8 +80,9 @@ type State struct {
 	deleted   uint8 // entries up to the last DELETE
 
 	writers    [maxWriters]writer
-	collectors [2]collector
+	collectors [maxCollectors]collector
 	reader     reader
+	repairer   repairer
 	forgets    uint8 // how many there may still be
 	unforgets  uint8
 }
@@ -177,6 +179,9 @@ func (s *State) broken() string {
 		p := &s.packs[i]
 		if p.status == unlisted && !p.exists && p.chunks != 0 && s.sessions[p.session].state == open {
 			return "what an open session stored was deleted"
+		}
+		if p.status == live && !p.exists {
+			return "what the index lists was deleted"
 		}
 	}
 	if s.reader.failed {

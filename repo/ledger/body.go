@@ -16,7 +16,7 @@ const (
 )
 
 // Body is what an entry says: one of the pointer types *Genesis, *Open, *Commit, *Close, *Forget, *Condemn, *Delete, *Revoke, *Hold,
-// *Key, *Checkpoint, *Tags, *Features, *Unforget, *Protect, *Unprotect and *Progress. Decoding one checks every bound that its fields document.
+// *Key, *Checkpoint, *Tags, *Features, *Unforget, *Protect, *Unprotect, *Sweep and *Progress. Decoding one checks every bound that its fields document.
 type Body interface {
 	// Type returns the type of the entry that carries the body.
 	Type() Type

@@ -20,6 +20,7 @@ type Condemned struct {
 type collection struct {
 	pending []*Condemned
 	holds   map[SessionID][]crypto.ID // of open sessions
+	sweeps  []Sweeping
 
 	indexed   uint64 // entries up to the last that changed which index files are live or condemned
 	collected uint64 // entries up to the last CONDEMN or DELETE
@@ -29,7 +30,7 @@ type collection struct {
 
 func (s *State) collector(a *Actor, id SessionID) string {
 	session, why := s.ownSession(a, id)
-	if why == "" && session.Purpose != Collecting {
+	if why == "" && session.Purpose == Writing {
 		return fmt.Sprintf("session %s was not opened for collecting", id)
 	}
 	return why

@@ -20,7 +20,7 @@
 //   - when its suite is not the repository's, its epoch is neither 0 nor one that the ledger announced, its clear part does not
 //     decode, or it has a sealed part where its type has none, or none where it has one;
 //   - GENESIS: always, after entry 0. PROGRESS: always; it belongs beside the ledger;
-//   - OPEN: when the session was named by an OPEN before, it is for writing and its actor a collector, or for collecting and its actor a
+//   - OPEN: when the session was named by an OPEN before, it is for writing and its actor a collector, or for something else and its actor a
 //     writer, or one it adopts is not open or is another actor's, or not both are for writing;
 //   - COMMIT: when the session is not open, not for writing or another actor's, when an index file lies in the folder of a session that is
 //     neither this one nor adopted by it (directly or through others), or when the snapshot was committed before;
@@ -28,11 +28,13 @@
 //   - REVOKE: when the session is not open;
 //   - FORGET, PROTECT: when any of its snapshots is unknown, forgotten or protected; UNPROTECT: when any is unknown, forgotten or not protected;
 //   - TAGS: when the snapshot is unknown or forgotten;
-//   - CONDEMN: when the session is not open, not for collecting or another actor's, a retired index file is not live, an added one is live or
+//   - CONDEMN: when the session is not open, for writing or another actor's, a retired index file is not live, an added one is live or
 //     condemned, or a CONDEMN or DELETE stands at Marked or after it;
-//   - DELETE: when the session is not open, not for collecting or another actor's, the CONDEMN is not there or was ended before, a session
+//   - DELETE: when the session is not open, for writing or another actor's, the CONDEMN is not there or was ended before, a session
 //     for writing that was opened before it is open, an added file is live or condemned, or a COMMIT, HOLD, UNFORGET, CONDEMN or
 //     DELETE stands at Marked or after it;
+//   - SWEEP: when the session is not open, for writing or another actor's, when it announces packs and a session for repairing is open, or when a SWEEP that it
+//     ends is not there, was ended before or is of another session that is open;
 //   - HOLD: when the session is not open or is another actor's, or a snapshot is unknown or forgotten;
 //   - UNFORGET: when a snapshot is unknown or not forgotten, or a DELETE came after its FORGET;
 //   - CHECKPOINT: when the state is another than the one that it names;

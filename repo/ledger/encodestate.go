@@ -11,9 +11,10 @@ const (
 
 // The bits of how a session is encoded.
 const (
-	endBits       = 0x07
-	endCollecting = 0x08
-	endOpenHash   = 0x10 // the hash of its OPEN is there
+	endBits     = 0x07
+	endPurpose  = 3    // place of its purpose
+	endPurposes = 0x18 // bits of that
+	endOpenHash = 0x20 // the hash of its OPEN is there
 )
 
 // How a snapshot is encoded.
@@ -38,6 +39,7 @@ func (s *State) appendHead(b []byte) []byte {
 		b = append(wire.AppendUvarint(b, p.N), p.Session[:]...)
 		b = appendIndexFiles(appendIndexFiles(wire.AppendUvarint(b, p.Marked), p.Retired), p.Added)
 	}
+	b = s.appendSweeps(b)
 	for _, l := range s.lists() {
 		b = wire.AppendUvarint(b, uint64(l.items))
 	}
@@ -53,10 +55,7 @@ func (s *State) appendSession(b []byte, session *Session) []byte {
 		b = wire.AppendBytes(append(b, 0), session.entry)
 		return appendSnapshots(b, s.collection.holds[session.ID])
 	}
-	flags := byte(session.End)
-	if session.Purpose == Collecting {
-		flags |= endCollecting
-	}
+	flags := byte(session.End) | byte(session.Purpose)<<endPurpose
 	outcome, _ := s.Outcome(session.ID)
 	covered := outcome.End == Live // whose progress records may be read still
 	if covered {

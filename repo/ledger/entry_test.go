@@ -34,6 +34,10 @@ func bodies(t testing.TB, ring *crypto.Keyring, pub crypto.PublicKeys) []Body {
 		&Delete{Session: sid(1), Condemned: 2, Marked: 3, Added: files(file(1, 1))},
 		&Delete{Session: sid(1)},
 		&Hold{Session: sid(1), Snapshots: []crypto.ID{snap(2), snap(1)}},
+		&Open{Session: sid(1), Purpose: Repairing},
+		&Sweep{Session: sid(1), List: snap(3), Packs: 300},
+		&Sweep{Session: sid(1), Ended: []uint64{1, 300}},
+		&Sweep{Session: sid(1), List: snap(3), Packs: MaxSwept, Ended: []uint64{2}},
 		&Unforget{Snapshots: []crypto.ID{snap(2)}, Reason: "why"},
 		&Protect{Snapshots: []crypto.ID{snap(2), snap(1)}, Reason: "evidence"},
 		&Unprotect{Snapshots: []crypto.ID{snap(2)}},
@@ -87,12 +91,19 @@ func TestNewRefuses(t *testing.T) {
 	}
 	cases := map[string]Body{
 		"open zero session":        &Open{},
-		"open purpose":             &Open{Session: sid(1), Purpose: 2},
+		"open purpose":             &Open{Session: sid(1), Purpose: 3},
 		"condemn nothing":          &Condemn{Session: sid(1)},
 		"condemn adds another's":   &Condemn{Session: sid(1), Retired: files(file(2, 1)), Added: files(file(2, 2))},
 		"condemn twice":            &Condemn{Session: sid(1), Retired: files(file(2, 1), file(2, 1))},
 		"condemn marked":           &Condemn{Session: sid(1), Marked: numbers + 1, Retired: files(file(2, 1))},
 		"delete adds another's":    &Delete{Session: sid(1), Added: files(file(2, 2))},
+		"sweep zero session":       &Sweep{List: snap(1), Packs: 1},
+		"sweep nothing":            &Sweep{Session: sid(1)},
+		"sweep without a list":     &Sweep{Session: sid(1), Packs: 1},
+		"sweep without packs":      &Sweep{Session: sid(1), List: snap(1), Ended: []uint64{1}},
+		"sweep too many":           &Sweep{Session: sid(1), List: snap(1), Packs: MaxSwept + 1},
+		"sweep ends twice":         &Sweep{Session: sid(1), Ended: []uint64{1, 1}},
+		"sweep ends out of order":  &Sweep{Session: sid(1), Ended: []uint64{2, 1}},
 		"hold nothing":             &Hold{Session: sid(1)},
 		"protect nothing":          &Protect{},
 		"unprotect twice":          &Unprotect{Snapshots: []crypto.ID{snap(1), snap(1)}},
@@ -217,7 +228,7 @@ func TestUnsealIsBound(t *testing.T) {
 func TestUnknownType(t *testing.T) {
 	ring, _, err := crypto.NewKeyring(crypto.AES256GCM)
 	require.NoError(t, err)
-	for _, typ := range []Type{0, 17, 40, 255} {
+	for _, typ := range []Type{0, 18, 40, 255} {
 		e, err := Decode(forged{typ: typ, n: 3}.sign(ring))
 		require.NoError(t, err)
 		_, err = e.Body()

@@ -104,6 +104,7 @@ func FuzzApply(f *testing.F) {
 		&Open{Session: sid(3), Purpose: Collecting},
 		&Condemn{Session: sid(9), Marked: 7, Retired: files(file(2, 1)), Added: files(file(9, 1))},
 		&Hold{Session: sid(1), Snapshots: []crypto.ID{snap(1)}},
+		&Sweep{Session: sid(1), List: crypto.ID{1}, Packs: 2, Ended: []uint64{3, 500}},
 		&Unforget{Snapshots: []crypto.ID{snap(1)}},
 		&Protect{Snapshots: []crypto.ID{snap(1)}},
 		&Unprotect{Snapshots: []crypto.ID{snap(1)}},

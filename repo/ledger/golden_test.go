@@ -73,6 +73,7 @@ type told struct {
 	Sessions   []string
 	IndexFiles []string
 	Condemned  []string
+	Sweeps     []string
 	Snapshots  []string
 	Void       []string
 	Progress   []string
@@ -99,6 +100,9 @@ func tell(t testing.TB, s *State, progress [][]byte) told {
 			out.Condemned = append(out.Condemned, fmt.Sprintf("%d by %s marked %d: %s/%s %d", p.N, p.Session, p.Marked, f.Session, f.Hash, f.Size))
 		}
 	}
+	for _, k := range s.Sweeps() {
+		out.Sweeps = append(out.Sweeps, fmt.Sprintf("%d by %s: %s %d", k.N, k.Session, k.List, k.Packs))
+	}
 	for i := range byte(10) {
 		if v, ok := s.Snapshot(snap(i)); ok {
 			out.Snapshots = append(out.Snapshots, fmt.Sprintf("%s commit %d session %s time %d facts %q tags %d %q since %d forgotten %d protected %d", v.ID, v.CommittedAt,
@@ -124,7 +128,7 @@ func TestGolden(t *testing.T) {
 		writeGolden(t)
 	}
 	v := golden(t)
-	require.Len(t, v.entries, 30)
+	require.Len(t, v.entries, 34)
 	s, err := replay(v.entries, v)
 	require.NoError(t, err)
 	require.Empty(t, s.Flaws())
@@ -134,7 +138,7 @@ func TestGolden(t *testing.T) {
 
 	// The bytes of a state are frozen with those of the entries.
 	state, body := s.Encode(), s.NextCheckpoint()
-	require.Equal(t, "c478128de224a5416cb4ba0621d3a8807aa36e2de5f51d0d36d5699b7d3522f0", body.State.String())
+	require.Equal(t, "30d891a19b2dd7a7a835f030b6adaea4b8ce3f842f38e058d2b69d195583139a", body.State.String())
 	ring, _, err := crypto.NewKeyring(crypto.AES256GCM)
 	require.NoError(t, err)
 	n, last := s.Head()
@@ -161,6 +165,11 @@ func writeCollection(c *chain, w, collector *crypto.Keyring) {
 	c.ok(c.admin, &Protect{Snapshots: []crypto.ID{snap(3), snap(2)}, Reason: "evidence"})
 	c.ok(c.admin, &Unprotect{Snapshots: []crypto.ID{snap(3)}, Reason: "settled"})
 	require.NotEmpty(c.t, c.put(collector, &Forget{Snapshots: []crypto.ID{snap(2)}}))
+	n, _ = c.state.Head()
+	c.ok(collector, &Sweep{Session: sid(8), List: crypto.ID{1}, Packs: 2})
+	c.ok(collector, &Sweep{Session: sid(8), List: crypto.ID{2}, Packs: 3, Ended: []uint64{n}})
+	c.ok(collector, &Open{Session: sid(9), Purpose: Repairing, Kind: "repair"})
+	require.NotEmpty(c.t, c.put(collector, &Sweep{Session: sid(8), List: crypto.ID{3}, Packs: 4}))
 }
 
 func writeGolden(t *testing.T) {

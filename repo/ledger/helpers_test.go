@@ -152,6 +152,7 @@ func files(list ...IndexFile) []IndexFile { return list }
 // public is a state without what only a keyring can open, for comparing.
 type public struct {
 	Condemned []Condemned
+	Sweeps    []Sweeping
 	Marks     [4]uint64
 	Next      uint64
 	Last      crypto.ID
@@ -165,7 +166,7 @@ type public struct {
 }
 
 func publicOf(s *State) public {
-	p := public{Condemned: s.Condemned(), Marks: [4]uint64{s.collection.indexed, s.collection.collected, s.collection.needed, s.collection.deleted}, Index: s.IndexFiles(), Features: s.Features(), Void: s.Void(), All: map[SessionID]Session{}}
+	p := public{Condemned: s.Condemned(), Sweeps: s.Sweeps(), Marks: [4]uint64{s.collection.indexed, s.collection.collected, s.collection.needed, s.collection.deleted}, Index: s.IndexFiles(), Features: s.Features(), Void: s.Void(), All: map[SessionID]Session{}}
 	p.Next, p.Last = s.Head()
 	for _, a := range s.Actors() {
 		a.Label = ""

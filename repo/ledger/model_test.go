@@ -117,7 +117,7 @@ func (m *model) protected(id crypto.ID) (is bool) {
 func (m *model) collecting(id SessionID) bool {
 	return slices.ContainsFunc(m.valid, func(e event) bool {
 		o, ok := e.body.(*Open)
-		return ok && o.Session == id && o.Purpose == Collecting
+		return ok && o.Session == id && o.Purpose != Writing
 	})
 }
 
@@ -140,6 +140,33 @@ func (m *model) files() (live []IndexFile, condemned map[uint64]*Condemn) {
 		}
 	}
 	return live, condemned
+}
+
+// sweeps returns whose the SWEEPs are that no other one ended.
+func (m *model) sweeps() map[uint64]SessionID {
+	left := map[uint64]SessionID{}
+	for _, e := range m.valid {
+		if w, ok := e.body.(*Sweep); ok {
+			if w.Packs > 0 {
+				left[e.n] = w.Session
+			}
+			for _, n := range w.Ended {
+				delete(left, n)
+			}
+		}
+	}
+	return left
+}
+
+func (m *model) repairing() bool {
+	return slices.ContainsFunc(m.valid, func(e event) bool {
+		o, ok := e.body.(*Open)
+		if !ok || o.Purpose != Repairing {
+			return false
+		}
+		_, _, live := m.session(o.Session)
+		return live
+	})
 }
 
 func (m *model) fresh(added []IndexFile) bool {
@@ -191,7 +218,7 @@ func (m *model) accepts(by crypto.Actor, body Body, rings []*crypto.Keyring, nex
 	switch b := body.(type) {
 	case *Open:
 		_, known, _ := m.session(b.Session)
-		may := a || w && b.Purpose == Writing || c && b.Purpose == Collecting
+		may := a || w && b.Purpose == Writing || c && b.Purpose != Writing
 		return may && !known && !slices.ContainsFunc(b.Adopts, func(id SessionID) bool { return !m.owns(by, id) || b.Purpose != Writing || m.collecting(id) })
 	case *Commit:
 		known, _ := m.snapshot(b.Snapshot)
@@ -226,6 +253,13 @@ func (m *model) accepts(by crypto.Actor, body Body, rings []*crypto.Keyring, nex
 		_, pending := m.files()
 		return (a || c) && m.owns(by, b.Session) && m.collecting(b.Session) && m.fresh(b.Added) && b.Marked <= next && pending[b.Condemned] != nil &&
 			b.Marked >= m.after(TypeCommit, TypeHold, TypeUnforget, TypeCondemn, TypeDelete) && !m.olderWriter(b.Condemned)
+	case *Sweep:
+		left := m.sweeps()
+		return (a || c) && m.owns(by, b.Session) && m.collecting(b.Session) && (b.Packs == 0 || !m.repairing()) && !slices.ContainsFunc(b.Ended, func(n uint64) bool {
+			k, ok := left[n]
+			_, _, live := m.session(k)
+			return !ok || k != b.Session && live
+		})
 	case *Features:
 		return a
 	case *Checkpoint:
@@ -247,6 +281,11 @@ func (m *model) compare(t *testing.T, s *State, rings []*crypto.Keyring) {
 	require.Len(t, s.Condemned(), len(condemned))
 	for _, p := range s.Condemned() {
 		require.Equal(t, condemned[p.N].Retired, p.Retired)
+	}
+	left := m.sweeps()
+	require.Len(t, s.Sweeps(), len(left))
+	for _, k := range s.Sweeps() {
+		require.Equal(t, left[k.N], k.Session)
 	}
 	var snaps []crypto.ID
 	tags, facts := map[crypto.ID][]string{}, map[crypto.ID][]byte{}
@@ -330,6 +369,8 @@ func (g *generator) author(body Body) *crypto.Keyring {
 		id = b.Session
 	case *Hold:
 		id = b.Session
+	case *Sweep:
+		id = b.Session
 	case *Key, *Features, *Revoke, *Forget, *Tags, *Unforget, *Protect, *Unprotect, *Checkpoint:
 		if g.IntN(2) == 0 {
 			return g.rings[0]
@@ -348,7 +389,9 @@ func (g *generator) author(body Body) *crypto.Keyring {
 func (g *generator) letter() string { return string(rune('a' + g.IntN(26))) }
 
 func (g *generator) body() Body {
-	switch g.IntN(54) {
+	switch g.IntN(58) {
+	case 54, 55, 56, 57:
+		return g.sweep()
 	case 50, 51, 52, 53:
 		return g.checkpoint()
 	case 44, 45, 46:
@@ -458,10 +501,29 @@ func (g *generator) delete() Body {
 	return x
 }
 
+func (g *generator) sweep() Body {
+	w := &Sweep{Session: g.collection()}
+	for _, k := range g.state.Sweeps() {
+		if g.IntN(2) == 0 {
+			w.Ended = append(w.Ended, k.N)
+		}
+	}
+	if n, _ := g.state.Head(); g.IntN(12) == 0 {
+		w.Ended = append(w.Ended, n)
+	}
+	if len(w.Ended) == 0 || g.IntN(2) == 0 {
+		w.List, w.Packs = snap(byte(g.IntN(9))), uint64(1+g.IntN(9))
+	}
+	return w
+}
+
 func (g *generator) open() Body {
 	o := &Open{Session: sid(byte(1 + g.IntN(60))), Host: "h"}
-	if g.IntN(4) == 0 {
+	switch g.IntN(8) {
+	case 0, 1:
 		o.Purpose = Collecting
+	case 2:
+		o.Purpose = Repairing
 	}
 	for range g.IntN(3) {
 		if id := g.session(); id != o.Session && !slices.Contains(o.Adopts, id) && g.IntN(2) == 0 {
@@ -558,5 +620,5 @@ func TestAgainstModel(t *testing.T) {
 		compareRestored(t, c)
 	}
 	t.Logf("valid %v, void %v", valid, void)
-	require.Len(t, valid, 15, "every type but GENESIS was valid at least once")
+	require.Len(t, valid, 16, "every type but GENESIS was valid at least once")
 }

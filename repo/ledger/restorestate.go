@@ -156,6 +156,7 @@ func (r *restorer) head(d *wire.Decoder, look func() error) (counts [lists]int) 
 		return counts
 	}
 	r.readCondemned(d)
+	r.readSweeps(d)
 	for i := range counts {
 		counts[i] = int(d.UvarintMax(MaxState, "items"))
 	}
@@ -262,10 +263,7 @@ func (r *restorer) linkAdopted(d *wire.Decoder) {
 }
 
 func (r *restorer) readEnded(d *wire.Decoder, flags byte) *Session {
-	s := &Session{ID: decodeSession(d), End: End(flags & endBits)}
-	if flags&endCollecting != 0 {
-		s.Purpose = Collecting
-	}
+	s := &Session{ID: decodeSession(d), End: End(flags & endBits), Purpose: Purpose(flags & endPurposes >> endPurpose)}
 	actor := d.UvarintMax(uint64(len(r.admitted)-1), "actor")
 	s.OpenedAt = d.UvarintMax(r.next, "entries")
 	s.EndedAt = d.UvarintMax(r.next, "entries")
@@ -274,7 +272,7 @@ func (r *restorer) readEnded(d *wire.Decoder, flags byte) *Session {
 		d.Copy(s.Open[:])
 	}
 	s.Adopts = decodeDistinct(d, "adopted sessions", func(id *SessionID) []byte { return id[:] })
-	if s.End == Live || s.End > Removed || flags > endBits|endCollecting|endOpenHash {
+	if s.End == Live || s.End > Removed || s.Purpose > Repairing || flags > endBits|endPurposes|endOpenHash {
 		d.Fail("session %s did not end", s.ID)
 	}
 	if d.Err() == nil {

@@ -34,6 +34,8 @@ func (s *State) judge(a *Actor, body Body) string {
 		return s.judgeCondemn(a, b)
 	case *Delete:
 		return s.judgeDelete(a, b)
+	case *Sweep:
+		return s.judgeSweep(a, b)
 	case *Hold:
 		return s.judgeHold(a, b)
 	case *Unforget:
@@ -71,7 +73,7 @@ func (s *State) judgeOpen(a *Actor, o *Open) string {
 	if s.sessions[o.Session] != nil {
 		return fmt.Sprintf("session %s was opened before", o.Session)
 	}
-	if o.Purpose == Writing && a.Role == crypto.Collector || o.Purpose == Collecting && a.Role == crypto.Writer {
+	if o.Purpose == Writing && a.Role == crypto.Collector || o.Purpose != Writing && a.Role == crypto.Writer {
 		return fmt.Sprintf("a %v may not open a session for %v", a.Role, o.Purpose)
 	}
 	for _, id := range o.Adopts {

@@ -11,10 +11,12 @@ import (
 // Purpose says what a session may do. It is not sealed: whether a DELETE must wait for a session is decided without a key.
 type Purpose uint8
 
-// The purposes. A session for writing may COMMIT; one for collecting may CONDEMN and DELETE.
+// The purposes. A session for writing may COMMIT; one for collecting may CONDEMN, DELETE and SWEEP; one for repairing may CONDEMN and DELETE, and as long as it
+// is open nobody may SWEEP.
 const (
 	Writing    Purpose = 0
 	Collecting Purpose = 1
+	Repairing  Purpose = 2
 )
 
 // String returns the purpose in a word.
@@ -24,6 +26,8 @@ func (p Purpose) String() string {
 		return "writing"
 	case Collecting:
 		return "collecting"
+	case Repairing:
+		return "repairing"
 	}
 	return "unknown"
 }
@@ -55,7 +59,7 @@ func (o *Open) appendClear(b []byte) []byte {
 
 func (o *Open) decodeClear(d *wire.Decoder) {
 	o.Session = decodeSession(d)
-	if o.Purpose = Purpose(d.U8()); o.Purpose > Collecting {
+	if o.Purpose = Purpose(d.U8()); o.Purpose > Repairing {
 		d.Fail("purpose of a session is %d", o.Purpose)
 	}
 	o.Adopts = decodeDistinct(d, "adopted sessions", func(id *SessionID) []byte { return id[:] })

@@ -30,6 +30,7 @@ const (
 	TypeUnforget   Type = 14
 	TypeProtect    Type = 15
 	TypeUnprotect  Type = 16
+	TypeSweep      Type = 17
 	TypeProgress   Type = 64
 )
 
@@ -68,6 +69,8 @@ func (t Type) String() string {
 		return "PROTECT"
 	case TypeUnprotect:
 		return "UNPROTECT"
+	case TypeSweep:
+		return "SWEEP"
 	case TypeProgress:
 		return "PROGRESS"
 	}
@@ -81,7 +84,7 @@ func (t Type) allows(r crypto.Role) bool {
 		return r == crypto.Admin || r == crypto.Writer || r == crypto.Collector
 	case TypeCommit, TypeTags:
 		return r == crypto.Admin || r == crypto.Writer
-	case TypeForget, TypeRevoke, TypeCondemn, TypeDelete, TypeUnforget, TypeCheckpoint:
+	case TypeForget, TypeRevoke, TypeCondemn, TypeDelete, TypeUnforget, TypeCheckpoint, TypeSweep:
 		return r == crypto.Admin || r == crypto.Collector
 	case TypeKey, TypeFeatures, TypeProtect, TypeUnprotect:
 		return r == crypto.Admin
@@ -124,6 +127,8 @@ func (t Type) newBody() Body {
 		return new(Protect)
 	case TypeUnprotect:
 		return new(Unprotect)
+	case TypeSweep:
+		return new(Sweep)
 	case TypeProgress:
 		return new(Progress)
 	}

@@ -32,6 +32,8 @@ func (s *State) update(e *Entry, body Body) {
 		s.condemn(e, b)
 	case *Delete:
 		s.delete(e, b)
+	case *Sweep:
+		s.sweep(e, b)
 	case *Hold:
 		s.hold(e, b)
 	case *Protect:

@@ -1,0 +1,305 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/internal/wire"
+	"github.com/holdfast-backup/holdfast/repo/index"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
+)
+
+// The list of a SWEEP: the packs that a collection deletes (docs/format.md, section 7.8).
+const (
+	listPrefix  = "sweeps/"
+	listMagic   = "HFSWEP"
+	listVersion = 1
+	nameSize    = 16 + 32 // bytes of a pack in it
+)
+
+func listKey(id ledger.SessionID, list ID) string {
+	return listPrefix + index.Name{Session: id, Hash: list}.String()
+}
+
+// encodeList returns the list of those packs, which it puts in order.
+func encodeList(packs []index.Name) []byte {
+	slices.SortFunc(packs, compareNames)
+	b := wire.AppendU16([]byte(listMagic), listVersion)
+	b = wire.AppendUvarint(b, uint64(len(packs)))
+	for i := range packs {
+		b = append(append(b, packs[i].Session[:]...), packs[i].Hash[:]...)
+	}
+	return b
+}
+
+// decodeList reads what encodeList wrote, of which it has one form.
+func decodeList(b []byte) ([]index.Name, error) {
+	d := wire.NewDecoder(b)
+	d.Magic(listMagic, listVersion)
+	packs := make([]index.Name, d.Count(nameSize, "packs"))
+	for i := range packs {
+		d.Copy(packs[i].Session[:])
+		d.Copy(packs[i].Hash[:])
+		if i > 0 && compareNames(packs[i-1], packs[i]) >= 0 {
+			d.Fail("packs are not in order")
+		}
+	}
+	return packs, d.Finish()
+}
+
+func compareNames(a, b index.Name) int {
+	if c := bytes.Compare(a.Session[:], b.Session[:]); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.Hash[:], b.Hash[:])
+}
+
+// readList returns the packs that a SWEEP announced. A *CorruptError says that nobody can tell any more.
+func (r *Repository) readList(ctx context.Context, k *ledger.Sweeping) ([]index.Name, error) {
+	key := listKey(k.Session, k.List)
+	b, err := backend.ReadAll(ctx, r.store, key, int64(k.Packs)*nameSize+64)
+	if isType[*backend.TooLargeError](err) || err == nil && hashOf(b) != k.List {
+		err = errWrongHash
+	} else if err != nil {
+		return nil, missing(key, err)
+	}
+	var packs []index.Name
+	if err == nil {
+		packs, err = decodeList(b)
+	}
+	if err != nil {
+		return nil, &CorruptError{Key: key, Offset: -1, Err: err}
+	}
+	return packs, nil
+}
+
+// errRepairing says that a repair is at work, which may list again what no index file names.
+var errRepairing = errors.New("a repair is at work")
+
+// announce decides which of the objects nobody can need, and appends the SWEEP of the packs among them. It takes over what is left of
+// earlier ones.
+func (c *collector) announce(ctx context.Context, found []backend.Info) ([]backend.Info, error) {
+	for {
+		earlier, err := c.earlier(ctx, &found)
+		if err != nil {
+			return nil, err
+		}
+		useless, at, err := c.useless(ctx, found)
+		if err != nil {
+			return nil, err
+		}
+		body, useless, err := c.writeList(ctx, useless)
+		if err != nil {
+			return nil, err
+		}
+		body.Ended = earlier
+		if body.Packs == 0 && len(earlier) == 0 {
+			return useless, nil
+		}
+		err = c.session.append(ctx, func(st *ledger.State) (ledger.Body, error) {
+			if err := c.stillLive(st); err != nil {
+				return nil, err
+			}
+			if repairs := st.Repairs(); len(repairs) > 0 {
+				for i := range repairs {
+					c.report.Repairs = append(c.report.Repairs, repairs[i].ID)
+				}
+				return nil, errRepairing
+			}
+			if st.IndexedAt() != at || st.Check(c.repo.ring.Actor().ID(), body) != nil {
+				return nil, errMoreNeeded
+			}
+			return body, nil
+		})
+		if errors.Is(err, errMoreNeeded) {
+			continue
+		}
+		if err != nil && !errors.Is(err, errRepairing) {
+			err = fmt.Errorf("announcing what is deleted: %w", err)
+		}
+		return useless, err
+	}
+}
+
+// earlier returns the SWEEPs of sessions that have ended, and adds to what was found those packs that they announced, that are still there and that the listing did not have.
+func (c *collector) earlier(ctx context.Context, found *[]backend.Info) (ended []uint64, err error) {
+	var sweeps []ledger.Sweeping
+	c.repo.chain.view(func(st *ledger.State) {
+		sweeps = slices.DeleteFunc(slices.Clone(st.Sweeps()), func(k ledger.Sweeping) bool {
+			s, ok := st.Session(k.Session)
+			return ok && s.End == ledger.Live
+		})
+	})
+	if len(sweeps) == 0 {
+		return nil, nil
+	}
+	known := keySet{}
+	for _, info := range *found {
+		known.add(info.Key)
+	}
+	for i := range sweeps {
+		packs, err := c.repo.readList(ctx, &sweeps[i])
+		if err != nil && !isType[*CorruptError](err) { // if the list is lost, that of the store has to do
+			return nil, err
+		}
+		packs = slices.DeleteFunc(packs, func(n index.Name) bool { return known.has(n.PackKey()) })
+		there, err := c.there(ctx, packs)
+		if err != nil {
+			return nil, err
+		}
+		*found = append(*found, there...)
+		ended = append(ended, sweeps[i].N)
+	}
+	return ended, nil
+}
+
+// there returns those of the packs that exist.
+func (c *collector) there(ctx context.Context, packs []index.Name) ([]backend.Info, error) {
+	infos := make([]backend.Info, len(packs))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range packs {
+		g.Go(func() error {
+			info, err := c.repo.store.Stat(ctx, packs[i].PackKey())
+			if err == nil {
+				infos[i] = info
+			}
+			return ifExists(err)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(infos, func(i backend.Info) bool { return i.Key == "" }), nil
+}
+
+// writeList stores which of the objects are packs. Of more than may be announced at once, the rest is left to the next collection.
+func (c *collector) writeList(ctx context.Context, useless []backend.Info) (*ledger.Sweep, []backend.Info, error) {
+	body := &ledger.Sweep{Session: c.session.id}
+	var packs []index.Name
+	useless = slices.DeleteFunc(useless, func(info backend.Info) bool {
+		name, err := index.ParsePackKey(info.Key)
+		if err == nil && len(packs) < ledger.MaxSwept {
+			packs = append(packs, name)
+			return false
+		}
+		return err == nil
+	})
+	if len(packs) == 0 {
+		return body, useless, nil
+	}
+	b := encodeList(packs)
+	body.List, body.Packs = hashOf(b), uint64(len(packs))
+	key := listKey(body.Session, body.List)
+	err := backend.PutBytes(ctx, c.repo.store, key, b, &backend.PutOptions{IfAbsent: true})
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, nil, fmt.Errorf("writing %s: %w", key, err)
+	}
+	return body, useless, nil
+}
+
+// endSweeps says of what the session announced that nothing is left.
+func (c *collector) endSweeps(ctx context.Context) error {
+	var lists []string
+	err := c.session.append(ctx, func(st *ledger.State) (ledger.Body, error) {
+		if err := c.stillLive(st); err != nil {
+			return nil, err
+		}
+		lists = nil
+		body := &ledger.Sweep{Session: c.session.id}
+		for _, k := range st.Sweeps() {
+			if k.Session == c.session.id {
+				body.Ended = append(body.Ended, k.N)
+				lists = append(lists, listKey(k.Session, k.List))
+			}
+		}
+		if len(body.Ended) == 0 {
+			return nil, errOver
+		}
+		return body, nil
+	})
+	if errors.Is(err, errOver) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ending what was announced: %w", err)
+	}
+	for _, key := range lists {
+		if !c.delete(ctx, key) {
+			c.report.Refused++
+		}
+	}
+	return nil
+}
+
+// doomed knows the packs that somebody may be deleting.
+type doomed struct {
+	packs  keySet
+	before uint64 // all packs of sessions that were opened before that entry
+}
+
+// doomed returns what SWEEPs announced of which something may be left, but for those of processes that are gone for certain. While a repair is open
+// there are no further ones.
+func (r *Repository) doomed(ctx context.Context) (*doomed, error) {
+	var sweeps []ledger.Sweeping
+	r.chain.view(func(st *ledger.State) { sweeps = st.Sweeps() })
+	d := &doomed{packs: keySet{}}
+	for i := range sweeps {
+		k := &sweeps[i]
+		dead, err := r.knownDead(ctx, k.Session)
+		if err != nil {
+			return nil, err
+		}
+		if dead {
+			continue
+		}
+		packs, err := r.readList(ctx, k)
+		if isType[*CorruptError](err) {
+			r.log.Warn("which packs are being deleted cannot be told: all that were stored before are stored again", "error", err)
+			d.before = max(d.before, k.N)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range packs {
+			d.packs.add(n.PackKey())
+		}
+	}
+	return d, nil
+}
+
+// relist lists a pack that no index file names, or one that a repair found in a lost one. What somebody may be deleting is stored anew. It reports false if it is gone.
+func (c *collector) relist(ctx context.Context, k *index.Pack) (bool, error) {
+	if c.doomed == nil || !c.doomed.has(c.repo, k) {
+		return true, c.session.list(ctx, k)
+	}
+	body, err := readLeft(ctx, c.repo.store, k.PackKey(), int64(k.Size)) // as it is, sound or not
+	if err != nil {
+		return false, ifExists(err)
+	}
+	again := *k
+	again.Session = c.session.id
+	if err := c.session.put(again.PackKey(), body); err != nil {
+		return false, err
+	}
+	return true, c.session.list(ctx, &again)
+}
+
+func (d *doomed) has(r *Repository, k *index.Pack) (has bool) {
+	if d.packs.has(k.PackKey()) || d.before == 0 {
+		return d.packs.has(k.PackKey())
+	}
+	r.chain.view(func(st *ledger.State) {
+		s, ok := st.Session(k.Session)
+		has = !ok || s.OpenedAt < d.before
+	})
+	return has
+}
