@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/crypto"
@@ -28,29 +29,45 @@ func (c *chain) begin(ctx context.Context, before uint64) error {
 	if err != nil {
 		return err
 	}
-	tried := 0
-	for i, n := range slices.Backward(list) {
-		if n >= before {
-			continue
-		}
-		if tried == checkpointsTried || len(list)-i > maxCheckpoints {
-			break
-		}
+	list = slices.DeleteFunc(list, func(n uint64) bool { return n >= before })
+	for tried, looked := 0, 0; len(list) > 0 && tried < checkpointsTried && looked < maxCheckpoints; looked++ {
+		n := list[len(list)-1]
+		list = list[:len(list)-1]
 		restored, err := c.restore(ctx, n)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		}
-		if err != nil {
+		case errors.Is(err, errNoEntry):
+			if list, err = c.withEntries(ctx, list); err != nil {
+				return err
+			}
+		case err != nil:
 			tried++
 			c.log.Warn("a checkpoint of the ledger is not used", "object", ledger.CheckpointKey(n), "error", err)
-		}
-		if restored != nil {
+		case restored != nil:
 			c.state, c.origin = restored, origin{at: n, trusted: n}
 			return nil
 		}
 	}
 	return nil
 }
+
+// withEntries returns the part of an ascending list of names that is not beyond the head: anybody who can write to the store can add names there.
+func (c *chain) withEntries(ctx context.Context, list []uint64) ([]uint64, error) {
+	var failed error
+	n := sort.Search(len(list), func(i int) bool {
+		if failed != nil {
+			return true
+		}
+		_, err := c.store.Stat(ctx, ledger.EntryKey(list[i]))
+		failed = ifExists(err)
+		return err != nil
+	})
+	return list[:n], failed
+}
+
+// errNoEntry says that the ledger has no such entry.
+var errNoEntry = errors.New("there is no such entry")
 
 // checkpoints returns the numbers of the states in the store, ascending.
 func checkpoints(ctx context.Context, store backend.Store) (list []uint64, err error) {
@@ -66,11 +83,11 @@ func checkpoints(ctx context.Context, store backend.Store) (list []uint64, err e
 	return list, nil
 }
 
-// restore returns the state after CHECKPOINT n; nil if there is no such entry, or its state is not there: somebody may be about to append it, or was overtaken.
+// restore returns the state after CHECKPOINT n; nil if the entry is none, or its state is not there; errNoEntry if there is no such entry: somebody may be about to append it.
 func (c *chain) restore(ctx context.Context, n uint64) (*ledger.State, error) {
 	entry, err := c.read(ctx, n)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, errNoEntry
 	}
 	if err != nil {
 		return nil, err

@@ -523,9 +523,17 @@ func TestDeliberateRollBack(t *testing.T) {
 func TestPlantedCheckpoints(t *testing.T) {
 	store, key := withCheckpoints(t)
 	head := uint64(len(objects(t, store, "log/")))
-	for n := head; n < head+100; n++ {
+	calls := func() int {
+		f, err := fault.New(store, nil)
+		require.NoError(t, err)
+		openRepo(t, f, key)
+		return f.Ops()
+	}
+	undisturbed := calls()
+	for n := head; n < head+300; n++ {
 		require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(n), []byte("planted"), nil))
 	}
+	require.Less(t, calls(), undisturbed+12, "names beyond the head cost little")
 	r := openEvery(t, store, key, "", 5)
 	_, err := r.VerifyLedger(t.Context())
 	require.NoError(t, err)
@@ -616,6 +624,9 @@ func TestRemovedAdminIsNoticed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, backend.PutBytes(t.Context(), store, ledger.CheckpointKey(uint64(len(logs))), state, nil))
 	appendRaw(t, store, was, &ledger.Checkpoint{State: id, Size: uint64(len(state))})
+
+	_, err = repo.Open(t.Context(), store, &repo.Options{Credential: key})
+	require.ErrorContains(t, err, "do not lead to this state", "the honest admin hears who lied, not that he was removed")
 
 	r = openEvery(t, store, writer, cache, 1000)
 	list, err := r.Snapshots()

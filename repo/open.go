@@ -82,6 +82,12 @@ func openWithSlot(ctx context.Context, store backend.Store, genesis []byte, o Op
 		if rejected = r.checkAdmitted(u.slot); rejected == nil || o.Salvage { // its admission may be among what is lost
 			return r, nil
 		}
+		if err := r.chain.advanceProved(ctx, true); err != nil { // who signed a false CHECKPOINT may have left out a key
+			return nil, errors.Join(err, r.Close())
+		}
+		if rejected = r.checkAdmitted(u.slot); rejected == nil {
+			return r, nil
+		}
 		if err := r.Close(); err != nil {
 			return nil, err
 		}

@@ -88,7 +88,7 @@ func (a *app) printLedgerRepair(report *repo.RestoreLedgerReport, dryRun bool, k
 	}
 	a.out.infof("restored: %d of %d entries", len(report.Restored)-states, report.Entries)
 	if states > 0 {
-		a.out.infof(", %s of them", count(int64(states), "state"))
+		a.out.infof(", and %s that CHECKPOINTs name", count(int64(states), "state"))
 	}
 	a.out.infof("\n")
 }
