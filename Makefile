@@ -1,6 +1,6 @@
 # Run `make help` for the targets.
 GO ?= go
-FUZZINPUTS ?= 5000x
+FUZZINPUTS ?= 2000x
 
 .PHONY: help
 help: ## list the targets
@@ -64,6 +64,7 @@ soak: ## the long runs: kill -9 loops and random trees, until it fails or SOAKTI
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -run Soak -timeout 0 ./...
 	SOAKTIME=$${SOAKTIME:-10m} $(GO) test -timeout 0 ./internal/protocol
 	$(MAKE) stress STRESSTIME=$${SOAKTIME:-10m}
+	HOLDFAST_TREES=/usr $(MAKE) end-to-end
 
 .PHONY: seeds
 seeds: ## writers, collectors and readers whose calls fail and who die, by SEEDS seeds, and in a simulation by twice SIMULATIONS seeds

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Backs up, restores and compares real input: a disk and the same disk a day later, a second disk with the same files, a dump by
-# standard input, and /usr with all its metadata. Sizes are compared with restic's where it is installed.
+# standard input, and parts of /usr with all their metadata (HOLDFAST_TREES: others). Sizes are compared with restic's where it is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 holdfast=$PWD/holdfast
@@ -104,7 +104,7 @@ tree() {
 	$holdfast restore -q "latest:$1" --target "$work/tree"
 	if command -v rsync >/dev/null; then
 		rsync -aHAXn --delete --itemize-changes --checksum "$1/" "$work/tree/" >"$work/differences"
-		# Sockets are not stored, and what is written below /usr while this runs is not a difference of the restore.
+		# Sockets are not stored, and what is written below it while this runs is not a difference of the restore.
 		if grep -v '\.sock\|^.S\| \./$' "$work/differences" | grep -q .; then
 			cat "$work/differences" >&2
 			fail "$1 differs after the restore"
@@ -115,7 +115,9 @@ tree() {
 	chmod -R u+w "$work/tree" && rm -rf "$work/tree"
 }
 tree "$corpus/tree"
-tree /usr
+for folder in ${HOLDFAST_TREES:-/usr/bin /usr/share}; do
+	tree "$folder"
+done
 
 say "check of every byte"
 $holdfast check -q --read-data
