@@ -63,8 +63,8 @@ func (m *remains) add(info backend.Info) {
 			one.add(m.stored[id])
 			m.stored[id] = one
 			return
-		case "heartbeats":
-			return // a few bytes, deleted by the next collection
+		case "heartbeats", "sweeps":
+			return // deleted by the next collection
 		case "sessions":
 			one.add(m.records[id])
 			m.records[id] = one

@@ -239,7 +239,7 @@ func (c *collector) rescue(ctx context.Context, p *ledger.Condemned) (rescued ui
 			}
 		}
 	}
-	return rescued, c.session.writeListed(ctx)
+	return rescued, c.writeRelisted(ctx)
 }
 
 // retiredPacks yields the packs of a retired index file. Of one that is lost, a repair takes those that no other file lists.

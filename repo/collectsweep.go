@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/repo/index"
 	"github.com/holdfast-backup/holdfast/repo/ledger"
 )
 
 // sweep deletes the objects that nobody can need any more: of sessions that ended, what no index file names that is live or condemned, and
 // snapshots that cannot be taken back. It lists first and reads the ledger after that: whatever it saw was stored by a session that it
 // then knows, and a session that has ended names nothing new. What is deleted is decided by one state of the ledger, since somebody may commit at any moment, and packs are announced in that state,
-// by a SWEEP: a repair that begins later does not list them again, and beside one that is at work nothing is deleted.
+// by a SWEEP: a repair that begins later stores them anew before it lists them, and beside one that is at work no pack is deleted.
 func (c *collector) sweep(ctx context.Context) error {
 	found, err := c.unnamed(ctx)
 	if err != nil {
@@ -42,7 +43,8 @@ func (c *collector) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.deleteAll(ctx, useless); err != nil || c.report.Refused > 0 {
+	answered, err := c.deleteAll(ctx, useless)
+	if err != nil || !answered {
 		return err // what was announced stays so: a request may still be on its way
 	}
 	return c.endSweeps(ctx)
@@ -138,8 +140,8 @@ func (r *Repository) namedNow(ctx context.Context) (keySet, error) {
 	return set, nil
 }
 
-// useless returns those of the objects that nobody can need, as one state of the ledger has it, and which one.
-func (c *collector) useless(ctx context.Context, found []backend.Info) (list []backend.Info, at uint64, err error) {
+// useless returns those of the objects that nobody can need, as one state of the ledger has it, and the number of its last CONDEMN or DELETE.
+func (c *collector) useless(ctx context.Context, found []backend.Info) (list []backend.Info, collectedAt uint64, err error) {
 	writers := c.repo.writersOf(ctx, found)
 	for {
 		named, at, err := c.repo.named(ctx)
@@ -152,6 +154,7 @@ func (c *collector) useless(ctx context.Context, found []backend.Info) (list []b
 			if same = st.IndexedAt() == at; !same {
 				return
 			}
+			collectedAt = st.CollectedAt()
 			for _, info := range found {
 				if isUseless(st, info.Key, writers) && !named.has(info.Key) {
 					list = append(list, info)
@@ -159,7 +162,7 @@ func (c *collector) useless(ctx context.Context, found []backend.Info) (list []b
 			}
 		})
 		if same {
-			return list, at, nil
+			return list, collectedAt, nil
 		}
 	}
 }
@@ -219,11 +222,11 @@ func (c *collector) count(list []backend.Info) {
 	}
 }
 
-// deleteAll deletes objects, several at a time. One that cannot be deleted is left to the next collection.
-func (c *collector) deleteAll(ctx context.Context, list []backend.Info) error {
+// deleteAll deletes objects, several at a time. One that cannot be deleted is left to the next collection. It reports whether all packs are gone.
+func (c *collector) deleteAll(ctx context.Context, list []backend.Info) (answered bool, err error) {
 	var g errgroup.Group
 	g.SetLimit(8)
-	var refused, bytes atomic.Uint64
+	var refused, packs, bytes atomic.Uint64
 	for i, info := range list {
 		if ctx.Err() != nil {
 			list = list[:i]
@@ -233,8 +236,11 @@ func (c *collector) deleteAll(ctx context.Context, list []backend.Info) error {
 		g.Go(func() error {
 			if c.delete(ctx, info.Key) {
 				bytes.Add(uint64(info.Size))
-			} else {
-				refused.Add(1)
+				return nil
+			}
+			refused.Add(1)
+			if strings.HasPrefix(info.Key, index.PackPrefix) {
+				packs.Add(1)
 			}
 			return nil
 		})
@@ -243,7 +249,7 @@ func (c *collector) deleteAll(ctx context.Context, list []backend.Info) error {
 	c.report.Refused = refused.Load()
 	c.report.Deleted = uint64(len(list)) - c.report.Refused
 	c.report.DeletedBytes = bytes.Load()
-	return context.Cause(ctx)
+	return packs.Load() == 0, context.Cause(ctx)
 }
 
 // delete reports whether an object is gone. If not, the next collection tries again.

@@ -141,7 +141,7 @@ func (p *repair) index(ctx context.Context) error {
 	if p.opts.DryRun {
 		return nil
 	}
-	if err := p.session.writeListed(ctx); err != nil {
+	if err := p.writeRelisted(ctx); err != nil {
 		return err
 	}
 	return p.replace(ctx, lost)
@@ -234,6 +234,9 @@ func (r *Repository) unnamedPacks(ctx context.Context) iter.Seq2[*index.Pack, er
 				continue
 			}
 			p, err := r.readDirectory(ctx, name, info.Size)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // deleted since it was listed
+			}
 			if !yield(p, err) {
 				return
 			}

@@ -2,8 +2,10 @@ package repo_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,4 +264,92 @@ func TestRefusedSweep(t *testing.T) {
 		}
 	}
 	require.Zero(t, sweeps, "every SWEEP was ended")
+}
+
+// withoutLocks hides that a store has kernel locks.
+type withoutLocks struct{ backend.Store }
+
+// TestRepairedTwice: what two repairs store anew, since its deletion stays announced, does not lead a collection to take one for the other.
+func TestRepairedTwice(t *testing.T) {
+	store, key := leftover(t)
+	plain := withoutLocks{store}
+	faulty, err := fault.New(store, nil)
+	require.NoError(t, err)
+	warm := openRepo(t, withoutLocks{faulty}, key)
+	loseIndexFile(t, store, warm)
+	require.NoError(t, faulty.Add(fault.Rule{Ops: []backend.Op{backend.OpDelete}, Prefix: "packs/", Err: fs.ErrPermission}))
+	require.NotZero(t, collect(t, warm, everything()).Refused)
+	_, err = openRepo(t, plain, key).RepairIndex(t.Context(), nil)
+	require.NoError(t, err)
+	save(t, openRepo(t, plain, key), someChunks(1, 30, 40<<10))
+	before := objects(t, store, "index/")
+	save(t, openRepo(t, plain, key), someChunks(9, 30, 40<<10))
+	for _, k := range objects(t, store, "index/") {
+		if !slices.Contains(before, k) {
+			require.NoError(t, store.Delete(t.Context(), k))
+		}
+	}
+	_, err = openRepo(t, plain, key).RepairIndex(t.Context(), nil)
+	require.NoError(t, err)
+	for range 10 {
+		_, err := openRepo(t, plain, key).Collect(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, check(t, openRepo(t, plain, key)).Errors)
+	}
+	require.Len(t, requireWhole(t, openRepo(t, store, key)), 3)
+}
+
+// ownLocks is a store whose locks others do not see, as on some network file systems.
+type ownLocks struct {
+	backend.Store
+	locks *mem.Store
+}
+
+func (s *ownLocks) TryLock(ctx context.Context, name string) (io.Closer, error) {
+	return s.locks.TryLock(ctx, name)
+}
+
+// TestLockIsNoProof: that the lock of a collection looks free does not make a repair list what that announced.
+func TestLockIsNoProof(t *testing.T) {
+	store, key, warm, own := withLeftover(t)
+	own.prefix, own.hook = "packs/", func() {
+		_, err := openRepo(t, &ownLocks{store, mem.New(nil)}, key).RepairIndex(t.Context(), nil)
+		require.NoError(t, err)
+		save(t, openRepo(t, store, key), someChunks(1, 30, 40<<10))
+	}
+	_, err := warm.Collect(t.Context(), everything())
+	require.NoError(t, err)
+	require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
+}
+
+// vanishing deletes each pack that was announced just before it is read.
+type vanishing struct {
+	backend.Store
+	packs []string
+}
+
+func (s *vanishing) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if slices.Contains(s.packs, key) {
+		_ = s.Delete(ctx, key) // the first time
+	}
+	return s.Store.Get(ctx, key, off, n)
+}
+
+// TestRepairBesideAwakened: packs that a collection goes on deleting while a repair lists them are gone, and no fault.
+func TestRepairBesideAwakened(t *testing.T) {
+	store, key, warm, own := withLeftover(t)
+	own.prefix, own.hook = "packs/", func() {
+		v := &vanishing{Store: store}
+		list, err := backend.ReadAll(t.Context(), store, objects(t, store, "sweeps/")[0], 1<<20)
+		require.NoError(t, err)
+		for names := list[len("HFSWEP")+2+1:]; len(names) > 0; names = names[48:] {
+			v.packs = append(v.packs, fmt.Sprintf("packs/%x/%x", names[:16], names[16:48]))
+		}
+		require.NotEmpty(t, v.packs)
+		_, err = openRepo(t, &ownLocks{v, mem.New(nil)}, key).RepairIndex(t.Context(), nil)
+		require.NoError(t, err)
+	}
+	_, err := warm.Collect(t.Context(), everything())
+	require.NoError(t, err)
+	require.Len(t, requireWhole(t, openRepo(t, store, key)), 1)
 }

@@ -74,6 +74,9 @@ func (r *Repository) readList(ctx context.Context, k *ledger.Sweeping) ([]index.
 	if err == nil {
 		packs, err = decodeList(b)
 	}
+	if err == nil && uint64(len(packs)) != k.Packs {
+		err = fmt.Errorf("it has %d packs, entry %d announces %d", len(packs), k.N, k.Packs)
+	}
 	if err != nil {
 		return nil, &CorruptError{Key: key, Offset: -1, Err: err}
 	}
@@ -86,6 +89,7 @@ var errRepairing = errors.New("a repair is at work")
 // announce decides which of the objects nobody can need, and appends the SWEEP of the packs among them. It takes over what is left of
 // earlier ones.
 func (c *collector) announce(ctx context.Context, found []backend.Info) ([]backend.Info, error) {
+	var before uint64 // entries of the ledger when it was tried the last time
 	for {
 		earlier, err := c.earlier(ctx, &found)
 		if err != nil {
@@ -95,28 +99,18 @@ func (c *collector) announce(ctx context.Context, found []backend.Info) ([]backe
 		if err != nil {
 			return nil, err
 		}
-		body, useless, err := c.writeList(ctx, useless)
+		body, useless, err := c.writeList(ctx, useless, earlier.packs)
 		if err != nil {
 			return nil, err
 		}
-		body.Ended = earlier
-		if body.Packs == 0 && len(earlier) == 0 {
+		body.Ended = earlier.numbers
+		if body.Packs == 0 && len(body.Ended) == 0 {
 			return useless, nil
 		}
 		err = c.session.append(ctx, func(st *ledger.State) (ledger.Body, error) {
-			if err := c.stillLive(st); err != nil {
-				return nil, err
-			}
-			if repairs := st.Repairs(); len(repairs) > 0 {
-				for i := range repairs {
-					c.report.Repairs = append(c.report.Repairs, repairs[i].ID)
-				}
-				return nil, errRepairing
-			}
-			if st.IndexedAt() != at || st.Check(c.repo.ring.Actor().ID(), body) != nil {
-				return nil, errMoreNeeded
-			}
-			return body, nil
+			now, _ := st.Head()
+			defer func() { before = now }()
+			return c.decideSweep(st, body, at, now == before)
 		})
 		if errors.Is(err, errMoreNeeded) {
 			continue
@@ -128,8 +122,39 @@ func (c *collector) announce(ctx context.Context, found []backend.Info) ([]backe
 	}
 }
 
-// earlier returns the SWEEPs of sessions that have ended, and adds to what was found those packs that they announced, that are still there and that the listing did not have.
-func (c *collector) earlier(ctx context.Context, found *[]backend.Info) (ended []uint64, err error) {
+// decideSweep returns the SWEEP if it is right in this state, and errMoreNeeded if it has to be made anew.
+func (c *collector) decideSweep(st *ledger.State, body *ledger.Sweep, collectedAt uint64, again bool) (ledger.Body, error) {
+	if err := c.stillLive(st); err != nil {
+		return nil, err
+	}
+	if repairs := st.Repairs(); len(repairs) > 0 {
+		for i := range repairs {
+			c.report.Repairs = append(c.report.Repairs, repairs[i].ID)
+		}
+		return nil, errRepairing
+	}
+	// A COMMIT since then names packs of sessions that had not ended: none of these.
+	if st.CollectedAt() != collectedAt {
+		return nil, errMoreNeeded
+	}
+	if err := st.Check(c.repo.ring.Actor().ID(), body); err != nil {
+		if again {
+			return nil, err
+		}
+		return nil, errMoreNeeded // another collection took over the same
+	}
+	return body, nil
+}
+
+// takenOver are earlier SWEEPs, by their numbers, and the packs that they announced.
+type takenOver struct {
+	numbers []uint64
+	packs   keySet
+}
+
+// earlier returns SWEEPs of sessions that have ended, as many as can be announced again at once, and adds to what was found those of their packs that are still there and that the
+// listing did not have.
+func (c *collector) earlier(ctx context.Context, found *[]backend.Info) (t takenOver, err error) {
 	var sweeps []ledger.Sweeping
 	c.repo.chain.view(func(st *ledger.State) {
 		sweeps = slices.DeleteFunc(slices.Clone(st.Sweeps()), func(k ledger.Sweeping) bool {
@@ -138,26 +163,35 @@ func (c *collector) earlier(ctx context.Context, found *[]backend.Info) (ended [
 		})
 	})
 	if len(sweeps) == 0 {
-		return nil, nil
+		return t, nil
 	}
 	known := keySet{}
 	for _, info := range *found {
 		known.add(info.Key)
 	}
+	t.packs = keySet{}
+	left := uint64(ledger.MaxSwept)
 	for i := range sweeps {
+		if sweeps[i].Packs > left {
+			break
+		}
+		left -= sweeps[i].Packs
 		packs, err := c.repo.readList(ctx, &sweeps[i])
 		if err != nil && !isType[*CorruptError](err) { // if the list is lost, that of the store has to do
-			return nil, err
+			return t, err
+		}
+		for _, n := range packs {
+			t.packs.add(n.PackKey())
 		}
 		packs = slices.DeleteFunc(packs, func(n index.Name) bool { return known.has(n.PackKey()) })
 		there, err := c.there(ctx, packs)
 		if err != nil {
-			return nil, err
+			return t, err
 		}
 		*found = append(*found, there...)
-		ended = append(ended, sweeps[i].N)
+		t.numbers = append(t.numbers, sweeps[i].N)
 	}
-	return ended, nil
+	return t, nil
 }
 
 // there returns those of the packs that exist.
@@ -180,9 +214,10 @@ func (c *collector) there(ctx context.Context, packs []index.Name) ([]backend.In
 	return slices.DeleteFunc(infos, func(i backend.Info) bool { return i.Key == "" }), nil
 }
 
-// writeList stores which of the objects are packs. Of more than may be announced at once, the rest is left to the next collection.
-func (c *collector) writeList(ctx context.Context, useless []backend.Info) (*ledger.Sweep, []backend.Info, error) {
+// writeList stores which of the objects are packs, those that were announced before first. Of more than may be announced at once, the rest is left to the next collection.
+func (c *collector) writeList(ctx context.Context, useless []backend.Info, before keySet) (*ledger.Sweep, []backend.Info, error) {
 	body := &ledger.Sweep{Session: c.session.id}
+	slices.SortStableFunc(useless, func(a, b backend.Info) int { return later(before, a.Key) - later(before, b.Key) })
 	var packs []index.Name
 	useless = slices.DeleteFunc(useless, func(info backend.Info) bool {
 		name, err := index.ParsePackKey(info.Key)
@@ -203,6 +238,14 @@ func (c *collector) writeList(ctx context.Context, useless []backend.Info) (*led
 		return nil, nil, fmt.Errorf("writing %s: %w", key, err)
 	}
 	return body, useless, nil
+}
+
+// later is 0 for a key in the set, 1 for others.
+func later(set keySet, key string) int {
+	if set.has(key) {
+		return 0
+	}
+	return 1
 }
 
 // endSweeps says of what the session announced that nothing is left.
@@ -245,25 +288,20 @@ type doomed struct {
 	before uint64 // all packs of sessions that were opened before that entry
 }
 
-// doomed returns what SWEEPs announced of which something may be left, but for those of processes that are gone for certain. While a repair is open
-// there are no further ones.
+// doomed returns what SWEEPs announced of which something may be left. While a repair is open there are no further ones. That a process is gone, as far as its lock tells, is
+// no proof here: what it asked for may be on its way.
 func (r *Repository) doomed(ctx context.Context) (*doomed, error) {
-	var sweeps []ledger.Sweeping
-	r.chain.view(func(st *ledger.State) { sweeps = st.Sweeps() })
 	d := &doomed{packs: keySet{}}
-	for i := range sweeps {
-		k := &sweeps[i]
-		dead, err := r.knownDead(ctx, k.Session)
-		if err != nil {
-			return nil, err
-		}
-		if dead {
-			continue
-		}
-		packs, err := r.readList(ctx, k)
+	for _, k := range r.sweeps() {
+		packs, err := r.readList(ctx, &k)
 		if isType[*CorruptError](err) {
-			r.log.Warn("which packs are being deleted cannot be told: all that were stored before are stored again", "error", err)
-			d.before = max(d.before, k.N)
+			if err := r.chain.advance(ctx); err != nil {
+				return nil, err
+			}
+			if slices.Contains(r.sweeps(), k) { // else it was ended meanwhile
+				r.log.Warn("which packs are being deleted cannot be told: all that were stored before are stored again", "error", err)
+				d.before = max(d.before, k.N)
+			}
 			continue
 		}
 		if err != nil {
@@ -276,21 +314,9 @@ func (r *Repository) doomed(ctx context.Context) (*doomed, error) {
 	return d, nil
 }
 
-// relist lists a pack that no index file names, or one that a repair found in a lost one. What somebody may be deleting is stored anew. It reports false if it is gone.
-func (c *collector) relist(ctx context.Context, k *index.Pack) (bool, error) {
-	if c.doomed == nil || !c.doomed.has(c.repo, k) {
-		return true, c.session.list(ctx, k)
-	}
-	body, err := readLeft(ctx, c.repo.store, k.PackKey(), int64(k.Size)) // as it is, sound or not
-	if err != nil {
-		return false, ifExists(err)
-	}
-	again := *k
-	again.Session = c.session.id
-	if err := c.session.put(again.PackKey(), body); err != nil {
-		return false, err
-	}
-	return true, c.session.list(ctx, &again)
+func (r *Repository) sweeps() (list []ledger.Sweeping) {
+	r.chain.view(func(st *ledger.State) { list = st.Sweeps() })
+	return list
 }
 
 func (d *doomed) has(r *Repository, k *index.Pack) (has bool) {
@@ -302,4 +328,43 @@ func (d *doomed) has(r *Repository, k *index.Pack) (has bool) {
 		has = !ok || s.OpenedAt < d.before
 	})
 	return has
+}
+
+// relist lists a pack that no index file names, or one that a repair found in a lost one. What somebody may be deleting is stored anew, as sealed segments in packs of the session's own. One that
+// is damaged is listed as it is. It reports false if the pack is gone.
+func (c *collector) relist(ctx context.Context, k *index.Pack) (bool, error) {
+	if k.Session == c.session.id {
+		return false, nil
+	}
+	if c.doomed == nil || !c.doomed.has(c.repo, k) {
+		return true, c.session.list(ctx, k)
+	}
+	body, err := readLeft(ctx, c.repo.store, k.PackKey(), int64(k.Size)+1)
+	if err != nil {
+		return false, ifExists(err)
+	}
+	if len(body) != int(k.Size) || hashOf(body) != k.Hash {
+		return true, c.session.list(ctx, k)
+	}
+	packer, err := c.session.mover(k.Class)
+	if err != nil {
+		return false, err
+	}
+	at := k.BodyOffset
+	for i := range k.Segments {
+		seg := &k.Segments[i]
+		if err := packer.move(ctx, seg, body[at:at+seg.Stored], &k.Keys[seg.Key]); err != nil {
+			return false, err
+		}
+		at += seg.Stored
+	}
+	return true, nil
+}
+
+// writeRelisted makes durable what was stored anew and listed.
+func (c *collector) writeRelisted(ctx context.Context) error {
+	if err := c.session.Flush(ctx); err != nil {
+		return err
+	}
+	return c.session.writeListed(ctx)
 }

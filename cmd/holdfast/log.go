@@ -205,7 +205,7 @@ func logDetails(e *repo.Entry) string {
 	case *ledger.Sweep:
 		fmt.Fprintf(&b, " session %s: deletes %s", body.Session.String()[:8], count(int64(body.Packs), "pack"))
 		for _, n := range body.Ended {
-			fmt.Fprintf(&b, ", done with entry %d", n)
+			fmt.Fprintf(&b, ", ends entry %d", n)
 		}
 	case *ledger.Forget:
 		reason = body.Reason

@@ -12,7 +12,7 @@ import (
 type Purpose uint8
 
 // The purposes. A session for writing may COMMIT; one for collecting may CONDEMN, DELETE and SWEEP; one for repairing may CONDEMN and DELETE, and as long as it
-// is open nobody may SWEEP.
+// is open no SWEEP may announce packs.
 const (
 	Writing    Purpose = 0
 	Collecting Purpose = 1

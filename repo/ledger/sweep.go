@@ -19,7 +19,7 @@ type Sweep struct {
 	// List is the hash of the object that names the packs, sweeps/<session>/<hash>, and Packs how many these are. Both are zero when none are announced.
 	List  crypto.ID
 	Packs uint64
-	// Ended are the numbers of earlier SWEEPs, ascending, of this session or of such as have ended: nothing that they announced is there any more.
+	// Ended are the numbers of earlier SWEEPs, ascending, of this session or of such as have ended: nothing that they announced is there any more, but for what this one announces, too.
 	Ended []uint64
 }
 
