@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/backend/s3"
 	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 	"github.com/holdfast-backup/holdfast/snapshot/source"
@@ -70,6 +71,7 @@ var kinds = []struct {
 }{
 	{isUsage, exitUsage, ""},
 	{is(repo.ErrNoRepository), exitNoRepository, "check -r, or make one with 'holdfast init'"},
+	{is(s3.ErrNoBucket), exitNoRepository, "check -r, or make it with 'holdfast init'"},
 	{is(backend.ErrLocked), exitBusy, "wait for the other run to end, or try again"},
 	{is(repo.ErrVersion), exitFailed, "a newer holdfast wrote it, or it is damaged: try the newest version"},
 	{is(repo.ErrLedgerLost), exitFailed, "name a copy of the repository with --source-repo, or run it on a machine whose cache has seen more; restore, dump and ls read what is left with --salvage"},

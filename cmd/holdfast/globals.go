@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/holdfast-backup/holdfast/backend"
-	"github.com/holdfast-backup/holdfast/backend/local"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/repo"
 )
@@ -32,7 +28,7 @@ type globalFlags struct {
 }
 
 func (g *globalFlags) register(f *pflag.FlagSet) {
-	f.StringVarP(&g.repo, "repo", "r", "", "the `repository`: a path")
+	f.StringVarP(&g.repo, "repo", "r", "", "the `repository`: a path, or s3:https://HOST/BUCKET/PREFIX")
 	f.StringVarP(&g.credential.passwordFile, "password-file", "p", "", "read the password from a `file`; a newline at its end is ignored")
 	f.StringVar(&g.credential.passwordCommand, "password-command", "", "read the password from the output of a `command`")
 	f.StringVar(&g.credential.keyFile, "key-file", "", "open the repository with a key `file` instead of a password")
@@ -69,64 +65,9 @@ func notEmpty(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-// scheme matches what looks like a URL and not like a path; one letter is a drive.
-var scheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]+):`)
-
-// repoPath returns the folder that holds the repository.
-func (a *app) repoPath() (string, error) {
-	where, from := a.global.repo, "--repo"
-	if where == "" {
-		where, from = a.getenv("HOLDFAST_REPOSITORY"), "HOLDFAST_REPOSITORY"
-	}
-	if where == "" {
-		return "", usagef("no repository was given: use -r or HOLDFAST_REPOSITORY")
-	}
-	path := strings.TrimPrefix(where, "local:")
-	if m := scheme.FindStringSubmatch(path); m != nil {
-		return "", usagef("%s %q: %s repositories are not supported by this build; give a path (./%s if it is a folder)", from, where, m[1], where)
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("%s %q: %w", from, where, err)
-	}
-	return abs, nil
-}
-
-// access says what a verb does with the store.
-type access int
-
-const (
-	reading access = iota
-	writing
-	creating // makes the folder if it is missing
-)
-
-func (a *app) openStore(how access) (backend.Store, error) {
-	path, err := a.repoPath()
-	if err != nil {
-		return nil, err
-	}
-	if how == creating {
-		return local.Create(path, nil)
-	}
-	s, err := local.Open(path, &local.Options{ReadOnly: how == reading})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", path, repo.ErrNoRepository)
-	}
-	return s, err
-}
-
-// unlessDry is writing, and reading for a dry run.
-func unlessDry(dryRun bool) access {
-	if dryRun {
-		return reading
-	}
-	return writing
-}
-
 // openRepo opens the repository with the credential of flags, environment or terminal.
 func (a *app) openRepo(ctx context.Context, how access) (*openRepo, error) {
-	store, err := a.openStore(how)
+	store, err := a.openStore(ctx, how)
 	if err != nil {
 		return nil, err
 	}

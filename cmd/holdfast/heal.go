@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/spf13/pflag"
 
-	"github.com/holdfast-backup/holdfast/backend/local"
+	"github.com/holdfast-backup/holdfast/backend"
 	"github.com/holdfast-backup/holdfast/repo"
 	"github.com/holdfast-backup/holdfast/snapshot"
 )
@@ -100,17 +99,21 @@ func (a *app) healing() *snapshot.BackupOptions {
 }
 
 // openCopy opens the store of a copy of the repository.
-func openCopy(path string) (*local.Store, error) {
-	store, err := local.Open(path, &local.Options{ReadOnly: true})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("--source-repo %s: %w", path, repo.ErrNoRepository)
+func (a *app) openCopy(ctx context.Context, where string) (backend.Store, error) {
+	where, err := address(where, "--source-repo")
+	if err != nil {
+		return nil, err
 	}
-	return store, err
+	store, err := a.openAt(ctx, where, reading)
+	if err != nil {
+		return nil, fmt.Errorf("--source-repo: %w", err)
+	}
+	return store, nil
 }
 
 // unlockCopy opens a copy of the repository. It has no cache: that of the repository has seen a newer ledger, perhaps.
 func (a *app) unlockCopy(ctx context.Context, path string) (*openRepo, error) {
-	store, err := openCopy(path)
+	store, err := a.openCopy(ctx, path)
 	if err != nil {
 		return nil, err
 	}

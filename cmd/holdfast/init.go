@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/backend/s3"
 	"github.com/holdfast-backup/holdfast/crypto"
 	"github.com/holdfast-backup/holdfast/internal/fsx"
 	"github.com/holdfast-backup/holdfast/repo"
@@ -158,7 +159,7 @@ func (a *app) makeRepo(ctx context.Context, config repo.Config, newKeyFile, labe
 	if err != nil {
 		return nil, err
 	}
-	store, err := a.openStore(creating)
+	store, err := a.openStore(ctx, creating)
 	if err == nil {
 		r, ierr := repo.Init(ctx, store, opts)
 		if ierr == nil {
@@ -177,13 +178,13 @@ func (a *app) mustBeVacant(ctx context.Context) error {
 	if err != nil || !there {
 		return err
 	}
-	path, _ := a.repoPath()
+	path, _ := a.repoAddress()
 	return fmt.Errorf("%s: %w", path, repo.ErrRepositoryExists)
 }
 
 // repoExists reports whether there is a repository, readable or not.
 func (a *app) repoExists(ctx context.Context) (bool, error) {
-	store, err := a.openStore(reading)
+	store, err := a.openStore(ctx, reading)
 	if errors.Is(err, repo.ErrNoRepository) {
 		return false, nil
 	}
@@ -195,7 +196,7 @@ func (a *app) repoExists(ctx context.Context) (bool, error) {
 	if err == nil {
 		return true, r.Close()
 	}
-	if errors.Is(err, repo.ErrNoRepository) {
+	if errors.Is(err, repo.ErrNoRepository) || errors.Is(err, s3.ErrNoBucket) {
 		return false, nil
 	}
 	_, newer := errors.AsType[*repo.FeatureError](err)

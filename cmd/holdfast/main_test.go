@@ -1,6 +1,7 @@
 package main
 
 import (
+	crand "crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,7 +18,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/internal/s3server"
 )
 
 // noRaceWait lets commands under the race detector end without the second that they wait otherwise.
@@ -29,6 +33,12 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the scripts of all verbs. Each has a repository at repo, not yet made, a key file at key, and a cache of its own.
 func TestScripts(t *testing.T) {
+	server, err := s3server.Start("../../.tools")
+	if err == nil {
+		t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	} else {
+		require.ErrorIs(t, err, s3server.ErrNotInstalled)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -36,6 +46,11 @@ func TestScripts(t *testing.T) {
 				env.Setenv("HOLDFAST_"+name, filepath.Join(env.WorkDir, path))
 			}
 			env.Setenv("HOME", env.WorkDir)
+			if server != nil {
+				env.Setenv("S3_BUCKET", "s3:"+server.URL+"/"+strings.ToLower(crand.Text()))
+				env.Setenv("AWS_ACCESS_KEY_ID", s3server.AccessKey)
+				env.Setenv("AWS_SECRET_ACCESS_KEY", s3server.SecretKey)
+			}
 			env.Setenv("GORACE", noRaceWait)
 			text, _ := crypto.NewKeyFile()
 			return os.WriteFile(filepath.Join(env.WorkDir, "key"), text, 0o600)
@@ -44,6 +59,8 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Geteuid() == 0, nil
+			case "s3":
+				return server != nil, nil
 			case "loop":
 				return loopDevices(), nil
 			case "fuse":

@@ -35,7 +35,7 @@ goes its own way.`,
 }
 
 func (a *app) runRepairLedger(ctx context.Context, copies []string, dryRun bool) (err error) {
-	store, err := a.openStore(unlessDry(dryRun))
+	store, err := a.openStore(ctx, unlessDry(dryRun))
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (a *app) repairLedger(ctx context.Context, store backend.Store, copies []st
 		return err
 	}
 	for _, path := range copies {
-		s, err := openCopy(path)
+		s, err := a.openCopy(ctx, path)
 		if err != nil {
 			return err
 		}

@@ -290,7 +290,7 @@ func (c *collector) path(ctx context.Context, p string) error {
 
 // noteRepository warns when the repository lies in a folder that is backed up: each backup would hold the ones before it.
 func (c *collector) noteRepository(ctx context.Context, p string, e *source.Entry) {
-	repo, err := c.app.repoPath()
+	repo, err := c.app.repoAddress()
 	if err != nil {
 		return
 	}

@@ -1,0 +1,231 @@
+package s3_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/holdfast-backup/holdfast/backend"
+	"github.com/holdfast-backup/holdfast/backend/s3"
+	"github.com/holdfast-backup/holdfast/internal/s3server"
+)
+
+// through is a place whose requests pass a function before they come to the server.
+func through(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, server http.Handler)) s3.Place {
+	t.Helper()
+	p := newPlace(t)
+	target, err := url.Parse(p.Endpoint)
+	require.NoError(t, err)
+	server := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // which is signed
+	}}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, server) }))
+	t.Cleanup(proxy.Close)
+	p.Endpoint = proxy.URL
+	return p
+}
+
+func someBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b) // never fails
+	return b
+}
+
+// cut breaks the connection after some bytes of the reply.
+type cut struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cut) Write(p []byte) (int, error) {
+	if c.left -= len(p); c.left < 0 {
+		_, _ = c.ResponseWriter.Write(p[:len(p)+c.left])
+		c.ResponseWriter.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return c.ResponseWriter.Write(p)
+}
+
+// TestBrokenReads: a reader whose connection breaks again and again gets every byte.
+func TestBrokenReads(t *testing.T) {
+	var gets atomic.Int32
+	p := through(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/big") {
+			gets.Add(1)
+			w = &cut{w, 300_000}
+		}
+		server.ServeHTTP(w, r)
+	})
+	s := create(t, p, nil)
+	b := someBytes(2 << 20)
+	require.NoError(t, backend.PutBytes(t.Context(), s, "big", b, nil))
+	got, err := backend.ReadAll(t.Context(), s, "big", int64(len(b)))
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(b, got))
+	require.Greater(t, gets.Load(), int32(5))
+	part := make([]byte, 1<<20)
+	require.NoError(t, backend.ReadFull(t.Context(), s, "big", 12345, part))
+	require.True(t, bytes.Equal(b[12345:12345+len(part)], part))
+}
+
+// TestReplacedWhileRead: a reader whose connection breaks does not go on in another object.
+func TestReplacedWhileRead(t *testing.T) {
+	p := through(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/big") {
+			w = &cut{w, 300_000}
+		}
+		server.ServeHTTP(w, r)
+	})
+	s := create(t, p, nil)
+	b := someBytes(1 << 20)
+	require.NoError(t, backend.PutBytes(t.Context(), s, "big", b, nil))
+	r, err := s.Get(t.Context(), "big", 0, -1)
+	require.NoError(t, err)
+	defer r.Close()
+	_, err = io.ReadFull(r, make([]byte, 1000))
+	require.NoError(t, err)
+	b[0]++
+	require.NoError(t, backend.PutBytes(t.Context(), s, "big", b, nil))
+	_, err = io.ReadAll(r)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
+// TestLostReply: a create whose reply was lost is told from one that came second.
+func TestLostReply(t *testing.T) {
+	for name, opts := range map[string]*s3.Options{"whole": nil, "in parts": {PartSize: 5 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			var lose atomic.Bool
+			p := through(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+				if r.Header.Get("If-None-Match") != "" && strings.Contains(r.URL.Path, "/object") && lose.CompareAndSwap(true, false) {
+					server.ServeHTTP(httptest.NewRecorder(), r)
+					panic(http.ErrAbortHandler)
+				}
+				server.ServeHTTP(w, r)
+			})
+			s := create(t, p, opts)
+			b := someBytes(100_000)
+			if opts != nil {
+				b = someBytes(11 << 20)
+			}
+			absent := &backend.PutOptions{IfAbsent: true}
+			lose.Store(true)
+			require.NoError(t, backend.PutBytes(t.Context(), s, "object", b, absent))
+			require.False(t, lose.Load())
+			require.ErrorIs(t, backend.PutBytes(t.Context(), s, "object", b, absent), fs.ErrExist, "nothing was lost: it is not this one's")
+			b[5]++
+			lose.Store(true)
+			require.ErrorIs(t, backend.PutBytes(t.Context(), s, "object", b, absent), fs.ErrExist, "it is another's")
+		})
+	}
+}
+
+// TestNoConditions: a server that does not know If-None-Match holds one writer at a time.
+func TestNoConditions(t *testing.T) {
+	for name, reply := range map[string]int{"ignores": http.StatusOK, "refuses": http.StatusNotImplemented} {
+		t.Run(name, func(t *testing.T) {
+			p := through(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+				if r.Header.Get("If-None-Match") != "" {
+					_, _ = io.Copy(io.Discard, r.Body)
+					w.WriteHeader(reply)
+					return
+				}
+				server.ServeHTTP(w, r)
+			})
+			s := create(t, p, &s3.Options{MaxAttempts: 2})
+			require.Equal(t, backend.PrimitiveSingleWriter, s.CreateIfAbsent())
+			absent := &backend.PutOptions{IfAbsent: true}
+			require.NoError(t, backend.PutBytes(t.Context(), s, "object", []byte("one"), absent))
+			require.ErrorIs(t, backend.PutBytes(t.Context(), s, "object", []byte("two"), absent), fs.ErrExist)
+		})
+	}
+}
+
+// TestOutage: requests are repeated while a server answers that it is busy.
+func TestOutage(t *testing.T) {
+	var busy atomic.Int32
+	p := through(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if busy.Add(-1) >= 0 {
+			http.Error(w, "SlowDown", http.StatusServiceUnavailable)
+			return
+		}
+		server.ServeHTTP(w, r)
+	})
+	s := create(t, p, nil)
+	busy.Store(2)
+	require.NoError(t, backend.PutBytes(t.Context(), s, "object", []byte("one"), nil))
+	busy.Store(2)
+	_, err := s.Stat(t.Context(), "object")
+	require.NoError(t, err)
+}
+
+// TestErrors: what is wrong is said in one line.
+func TestErrors(t *testing.T) {
+	p := newPlace(t)
+	s := create(t, p, nil)
+	require.NoError(t, backend.PutBytes(t.Context(), s, "object", []byte("one"), nil))
+
+	reading, err := s3.Open(t.Context(), p, &s3.Options{ReadOnly: true})
+	require.NoError(t, err)
+	require.ErrorIs(t, backend.PutBytes(t.Context(), reading, "object", nil, nil), s3.ErrReadOnly)
+	require.ErrorIs(t, reading.Delete(t.Context(), "object"), fs.ErrPermission)
+	require.Equal(t, backend.PrimitiveNone, reading.CreateIfAbsent())
+
+	other := p
+	other.Bucket += "-none"
+	none, err := s3.Open(t.Context(), other, nil)
+	require.NoError(t, err)
+	_, err = none.Get(t.Context(), "object", 0, -1)
+	require.ErrorIs(t, err, s3.ErrNoBucket)
+	require.NotErrorIs(t, err, fs.ErrNotExist)
+	require.True(t, backend.IsPermanent(err))
+	require.NotContains(t, err.Error(), "\n")
+	for _, err := range none.List(t.Context(), "") {
+		require.ErrorIs(t, err, s3.ErrNoBucket)
+	}
+
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	nobody, err := s3.Open(t.Context(), p, nil)
+	require.NoError(t, err)
+	_, err = nobody.Stat(t.Context(), "object")
+	require.ErrorIs(t, err, s3.ErrNoCredentials)
+
+	t.Setenv("AWS_ACCESS_KEY_ID", s3server.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+	wrong, err := s3.Open(t.Context(), p, nil)
+	require.NoError(t, err)
+	_, err = wrong.Get(t.Context(), "object", 0, -1)
+	require.ErrorIs(t, err, fs.ErrPermission)
+	require.Contains(t, err.Error(), "SignatureDoesNotMatch")
+	require.NotContains(t, err.Error(), "wrong\n")
+}
+
+// TestNobodyThere: a server that cannot be reached is given up after the attempts that were asked for.
+func TestNobodyThere(t *testing.T) {
+	p := newPlace(t)
+	p.Endpoint = "http://127.0.0.1:1"
+	s, err := s3.Open(t.Context(), p, &s3.Options{MaxAttempts: 2})
+	require.NoError(t, err)
+	_, err = s.Stat(t.Context(), "object")
+	require.ErrorContains(t, err, "connection refused")
+	require.False(t, backend.IsPermanent(err))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(fmt.Errorf("no time"))
+	_, err = s.Stat(ctx, "object")
+	require.ErrorContains(t, err, "no time")
+}
