@@ -22,6 +22,10 @@ vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 
+.PHONY: test-s3
+test-s3: ## the S3 tests with MinIO as well, which is built first: minutes
+	@sh internal/scripts/minio.sh
+
 # Packages without goroutines of ours, the benchmarks' own, and long tests whose goroutines shorter ones run, too: the race detector would see little there, and takes up to ten times as long.
 PLAIN = /internal/protocol$$|/internal/specreader$$|/bench/compare$$|/bench/corpus$$|/bench/scale$$|/holdfast/chunk$$
 LONG = TestCorruptionSweep|TestEveryFlippedByteIsFound|TestPacksOfTinyChunks|TestSplitDependsOnBytesAlone|TestSpliceReadsLittle

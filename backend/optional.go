@@ -74,6 +74,20 @@ type Locator interface {
 	Location() string
 }
 
+// Traffic is implemented by stores behind a network.
+type Traffic interface {
+	// Traffic returns what has passed since the store was opened.
+	Traffic() TrafficCount
+}
+
+// TrafficCount says how much went over a network.
+type TrafficCount struct {
+	// Requests were sent, those included that were repeated.
+	Requests int64
+	// Sent and Received are bytes, with all that goes around the objects.
+	Sent, Received int64
+}
+
 // Location returns where s or a store it wraps says it is, or else its type.
 func Location(s Store) string {
 	if l, ok := As[Locator](s); ok {

@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -228,4 +229,27 @@ func TestNobodyThere(t *testing.T) {
 	cancel(fmt.Errorf("no time"))
 	_, err = s.Stat(ctx, "object")
 	require.ErrorContains(t, err, "no time")
+}
+
+// TestStorage: packs get the class that was asked for, and everything is encrypted as asked for, in parts or not.
+func TestStorage(t *testing.T) {
+	type asked struct{ class, encryption, key string }
+	var mu sync.Mutex
+	got := map[string]asked{}
+	p := through(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if r.Method == http.MethodPut && !r.URL.Query().Has("partNumber") || r.Method == http.MethodPost && r.URL.Query().Has("uploads") {
+			mu.Lock()
+			_, object, _ := strings.Cut(r.URL.Path, "/some/prefix/")
+			got[object] = asked{r.Header.Get("X-Amz-Storage-Class"), r.Header.Get("X-Amz-Server-Side-Encryption"), r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}
+			mu.Unlock()
+		}
+		server.ServeHTTP(w, r)
+	})
+	s := create(t, p, &s3.Options{StorageClass: "STANDARD_IA", Encryption: "aws:kms", KMSKey: "key", PartSize: 5 << 20, MaxAttempts: 1})
+	for key, size := range map[string]int{"packs/a/b": 100, "packs/a/c": 11 << 20, "index/a/b": 100} {
+		_ = backend.PutBytes(t.Context(), s, key, someBytes(size), nil) // a server without keys of its own may refuse
+	}
+	require.Equal(t, asked{"STANDARD_IA", "aws:kms", "key"}, got["packs/a/b"])
+	require.Equal(t, asked{"STANDARD_IA", "aws:kms", "key"}, got["packs/a/c"])
+	require.Equal(t, asked{"", "aws:kms", "key"}, got["index/a/b"])
 }

@@ -19,7 +19,9 @@ const (
 // inParts uploads a large object in parts, several at once. What was uploaded of one that fails is given up.
 func (u *upload) inParts(ctx context.Context) error {
 	c := u.store.client
-	made, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: u.bucket(), Key: u.name(), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32, Metadata: u.metadata()})
+	in := &s3.CreateMultipartUploadInput{Bucket: u.bucket(), Key: u.name(), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32, Metadata: u.metadata()}
+	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = u.storage()
+	made, err := c.CreateMultipartUpload(ctx, in)
 	if err != nil {
 		return u.outcome(ctx, err)
 	}

@@ -9,12 +9,14 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/holdfast-backup/holdfast/backend"
@@ -41,7 +43,21 @@ func (s *Store) Put(ctx context.Context, key string, src io.ReaderAt, size int64
 		}
 		u.ifAbsent = false // one writer at a time
 	}
-	if size > 2*s.opts.PartSize {
+	for try := 0; ; try++ {
+		err := u.send(ctx)
+		if try == conflicts || !errors.Is(err, backend.ErrConflict) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond << try)
+	}
+}
+
+// conflicts is how often an upload is repeated of which a server says that a folder is in its place: one that keeps objects in folders may say so while somebody else deletes the
+// last object beside it.
+const conflicts = 4
+
+func (u *upload) send(ctx context.Context) error {
+	if u.size > 2*u.store.opts.PartSize {
 		return u.inParts(ctx)
 	}
 	return u.whole(ctx)
@@ -74,8 +90,23 @@ func (u *upload) ifNoneMatch() *string {
 
 func (u *upload) whole(ctx context.Context) error {
 	in := &s3.PutObjectInput{Bucket: u.bucket(), Key: u.name(), Body: u.body(0, u.size), ContentLength: aws.Int64(u.size), IfNoneMatch: u.ifNoneMatch(), Metadata: u.metadata()}
+	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = u.storage()
 	_, err := u.store.client.PutObject(ctx, in, u.counted)
 	return u.outcome(ctx, err)
+}
+
+// storage returns how the object is to be kept.
+func (u *upload) storage() (types.StorageClass, types.ServerSideEncryption, *string) {
+	o := &u.store.opts
+	class := types.StorageClass("")
+	if strings.HasPrefix(u.key, "packs/") {
+		class = types.StorageClass(o.StorageClass)
+	}
+	var key *string
+	if o.KMSKey != "" {
+		key = &o.KMSKey
+	}
+	return class, types.ServerSideEncryption(o.Encryption), key
 }
 
 // counted counts the attempts of a request.

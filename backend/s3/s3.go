@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/holdfast-backup/holdfast/backend"
 )
@@ -33,6 +34,13 @@ type Options struct {
 	ReadOnly bool
 	// MaxAttempts is how often a request is sent at most; 0: 10 times.
 	MaxAttempts int
+	// StorageClass of new packs, such as "STANDARD_IA" or "GLACIER_IR"; empty: the bucket's own. Classes that have to be recalled before they are read do not fit a repository
+	// that is written to. All other objects are small or read often, and get the bucket's own class.
+	StorageClass string
+	// Encryption on the server, beside that of everything stored: "AES256", "aws:kms" or "aws:kms:dsse"; empty: the bucket's own. KMSKey is the key for the latter two; empty: Amazon's.
+	Encryption, KMSKey string
+	// UploadLimit and DownloadLimit are how many bytes a second go over the network at most, in all; 0: as many as can be.
+	UploadLimit, DownloadLimit int64
 	// Logger hears of requests that are repeated, when that takes longer than a second; nil: nobody.
 	Logger *slog.Logger
 	// PartSize is how many bytes of a large object are uploaded at a time, at least 5 MiB; 0: 32 MiB.
@@ -57,10 +65,11 @@ var ErrNoCredentials = errors.New("no credentials were found: set AWS_ACCESS_KEY
 
 // Store is a store in a bucket. It implements [backend.Store], [backend.Prober] and [backend.Locator].
 type Store struct {
-	place  Place
-	opts   Options
-	client *s3.Client
-	closed atomic.Bool
+	place   Place
+	opts    Options
+	client  *s3.Client
+	closed  atomic.Bool
+	traffic *traffic
 
 	probe     sync.Once
 	primitive backend.Primitive
@@ -84,8 +93,10 @@ func Open(ctx context.Context, p Place, opts *Options) (*Store, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
+	s.traffic = newTraffic(s.opts.UploadLimit, s.opts.DownloadLimit)
 	cfg, err := config.LoadDefaultConfig(ctx,
-		config.WithHTTPClient(httpClient()),
+		config.WithHTTPClient(s.httpClient()),
+		config.WithAPIOptions([]func(*middleware.Stack) error{s.traffic.count}),
 		config.WithLogger(logging.Nop{}),
 		config.WithRetryer(func() aws.Retryer { return s.retryer() }))
 	if err != nil {
@@ -130,9 +141,10 @@ func Create(ctx context.Context, p Place, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-func httpClient() *awshttp.BuildableClient {
+func (s *Store) httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = connections
+		t.DialContext = s.traffic.dial(t.DialContext)
 		t.ResponseHeaderTimeout = time.Minute
 		if t.TLSClientConfig == nil {
 			t.TLSClientConfig = &tls.Config{}

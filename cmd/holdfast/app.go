@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-backup/holdfast/backend"
 )
 
 // app is one run of the command: what it talks to, and the flags that all verbs share.
@@ -18,6 +20,8 @@ type app struct {
 	global globalFlags
 	// started is set once flags and arguments were accepted: errors before that are bad usage.
 	started bool
+	// networks are the stores that were opened and are behind one.
+	networks []backend.Traffic
 }
 
 func newApp() *app {

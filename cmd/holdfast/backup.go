@@ -277,12 +277,13 @@ func (a *app) reportBackup(e snapshot.Event) {
 type backupSummary struct {
 	Type string `json:"message_type"`
 	summaryJSON
-	DryRun      bool     `json:"dry_run"`
-	BackupStart jsonTime `json:"backup_start"`
-	BackupEnd   jsonTime `json:"backup_end"`
-	Complete    bool     `json:"complete"`
-	Parent      string   `json:"parent,omitempty"`
-	SnapshotID  string   `json:"snapshot_id,omitempty"`
+	DryRun      bool         `json:"dry_run"`
+	BackupStart jsonTime     `json:"backup_start"`
+	BackupEnd   jsonTime     `json:"backup_end"`
+	Complete    bool         `json:"complete"`
+	Parent      string       `json:"parent,omitempty"`
+	SnapshotID  string       `json:"snapshot_id,omitempty"`
+	Traffic     *trafficJSON `json:"traffic,omitempty"`
 }
 
 func (a *app) printBackup(m *snapshot.Manifest, f *backupFlags) {
@@ -290,7 +291,7 @@ func (a *app) printBackup(m *snapshot.Manifest, f *backupFlags) {
 	if a.out.json {
 		sum := backupSummary{
 			Type: "summary", summaryJSON: newSummaryJSON(s), DryRun: f.dryRun, Complete: m.Complete,
-			BackupStart: jsonTime(time.Now().Add(-s.Duration)), BackupEnd: jsonTime(time.Now()),
+			BackupStart: jsonTime(time.Now().Add(-s.Duration)), BackupEnd: jsonTime(time.Now()), Traffic: a.traffic(),
 		}
 		if !m.Parent.IsZero() {
 			sum.Parent = m.Parent.String()

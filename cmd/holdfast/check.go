@@ -222,23 +222,24 @@ func rootCause(err error) string {
 
 // checkSummary is the last line of `check --json`.
 type checkSummary struct {
-	Type              string `json:"message_type"`
-	Errors            int    `json:"num_errors"`
-	Entries           uint64 `json:"ledger_entries"`
-	VoidEntries       int    `json:"void_entries"`
-	Snapshots         uint64 `json:"snapshots"`
-	IndexFiles        uint64 `json:"index_files"`
-	Packs             uint64 `json:"packs"`
-	Nodes             uint64 `json:"nodes"`
-	PacksRead         uint64 `json:"packs_read"`
-	BytesRead         uint64 `json:"bytes_read"`
-	Unreferenced      uint64 `json:"unreferenced_objects"`
-	UnreferencedBytes uint64 `json:"unreferenced_bytes"`
+	Type              string       `json:"message_type"`
+	Errors            int          `json:"num_errors"`
+	Entries           uint64       `json:"ledger_entries"`
+	VoidEntries       int          `json:"void_entries"`
+	Snapshots         uint64       `json:"snapshots"`
+	IndexFiles        uint64       `json:"index_files"`
+	Packs             uint64       `json:"packs"`
+	Nodes             uint64       `json:"nodes"`
+	PacksRead         uint64       `json:"packs_read"`
+	BytesRead         uint64       `json:"bytes_read"`
+	Unreferenced      uint64       `json:"unreferenced_objects"`
+	UnreferencedBytes uint64       `json:"unreferenced_bytes"`
+	Traffic           *trafficJSON `json:"traffic,omitempty"`
 }
 
 func (a *app) printCheck(c *repo.CheckReport, faults int, read bool) error {
 	if a.out.json {
-		a.out.object(checkSummary{"summary", faults, c.Entries, len(c.Void), c.Snapshots, c.IndexFiles, c.Packs, c.Nodes, c.PacksRead, c.BytesRead, c.Unreferenced, c.UnreferencedBytes})
+		a.out.object(checkSummary{"summary", faults, c.Entries, len(c.Void), c.Snapshots, c.IndexFiles, c.Packs, c.Nodes, c.PacksRead, c.BytesRead, c.Unreferenced, c.UnreferencedBytes, a.traffic()})
 	} else {
 		a.out.infof("verified %d ledger entries, %s, %s, %s, %s of reference trees\n", c.Entries, count(int64(c.Snapshots), "snapshot"),
 			count(int64(c.IndexFiles), "index file"), count(int64(c.Packs), "pack"), count(int64(c.Nodes), "node"))

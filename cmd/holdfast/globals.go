@@ -22,6 +22,9 @@ type globalFlags struct {
 	cacheDir   string
 	noCache    bool
 	salvage    bool
+	options    []string
+	limitUp    string
+	limitDown  string
 	json       bool
 	quiet      bool
 	verbose    int
@@ -34,6 +37,9 @@ func (g *globalFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&g.credential.keyFile, "key-file", "", "open the repository with a key `file` instead of a password")
 	f.StringVar(&g.cacheDir, "cache-dir", "", "keep the cache in this `folder`")
 	f.BoolVar(&g.noCache, "no-cache", false, "keep no cache")
+	f.StringArrayVarP(&g.options, "option", "o", nil, "set `KEY=VALUE` of the store (repeatable): s3.region, s3.virtual-host, s3.storage-class, s3.encryption, s3.kms-key")
+	f.StringVar(&g.limitUp, "limit-upload", "", "send at most so many bytes a second over the network, such as `10M`")
+	f.StringVar(&g.limitDown, "limit-download", "", "receive at most so many bytes a second over the network, such as `10M`")
 	f.BoolVar(&g.json, "json", false, "print JSON")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print results and errors only")
 	f.CountVarP(&g.verbose, "verbose", "v", "print more")

@@ -136,7 +136,9 @@ func (a *app) prune(ctx context.Context, r *openRepo, o *repo.CollectOptions) er
 		return err
 	}
 	if a.out.json {
-		a.out.object(newPruneJSON(report, o.DryRun))
+		sum := newPruneJSON(report, o.DryRun)
+		sum.Traffic = a.traffic()
+		a.out.object(sum)
 		return nil
 	}
 	a.printPruned(report, o.DryRun)
@@ -145,27 +147,28 @@ func (a *app) prune(ctx context.Context, r *openRepo, o *repo.CollectOptions) er
 
 // pruneJSON is the last line of `prune --json`.
 type pruneJSON struct {
-	Type           string   `json:"message_type"`
-	DryRun         bool     `json:"dry_run"`
-	Packs          uint64   `json:"packs"`
-	StoredBytes    uint64   `json:"stored_bytes"`
-	UnusedBytes    uint64   `json:"unused_bytes"`
-	Dropped        uint64   `json:"packs_dropped"`
-	DroppedBytes   uint64   `json:"packs_dropped_bytes"`
-	Repacked       uint64   `json:"packs_repacked"`
-	RepackedBytes  uint64   `json:"packs_repacked_bytes"`
-	RewrittenBytes uint64   `json:"rewritten_bytes"`
-	Merged         uint64   `json:"index_files_replaced"`
-	Rescued        uint64   `json:"packs_rescued"`
-	Deleted        uint64   `json:"objects_deleted"`
-	DeletedBytes   uint64   `json:"objects_deleted_bytes"`
-	Refused        uint64   `json:"deletes_refused"`
-	Revoked        []string `json:"sessions_revoked"`
-	Condemned      uint64   `json:"condemned_index_files"`
-	Waiting        []string `json:"waiting_for_sessions"`
-	Repairs        []string `json:"left_to_repairs"`
-	LeftBytes      uint64   `json:"left_unused_bytes"`
-	InsideBytes    uint64   `json:"left_inside_segments_bytes"`
+	Type           string       `json:"message_type"`
+	DryRun         bool         `json:"dry_run"`
+	Packs          uint64       `json:"packs"`
+	StoredBytes    uint64       `json:"stored_bytes"`
+	UnusedBytes    uint64       `json:"unused_bytes"`
+	Dropped        uint64       `json:"packs_dropped"`
+	DroppedBytes   uint64       `json:"packs_dropped_bytes"`
+	Repacked       uint64       `json:"packs_repacked"`
+	RepackedBytes  uint64       `json:"packs_repacked_bytes"`
+	RewrittenBytes uint64       `json:"rewritten_bytes"`
+	Merged         uint64       `json:"index_files_replaced"`
+	Rescued        uint64       `json:"packs_rescued"`
+	Deleted        uint64       `json:"objects_deleted"`
+	DeletedBytes   uint64       `json:"objects_deleted_bytes"`
+	Refused        uint64       `json:"deletes_refused"`
+	Revoked        []string     `json:"sessions_revoked"`
+	Condemned      uint64       `json:"condemned_index_files"`
+	Waiting        []string     `json:"waiting_for_sessions"`
+	Repairs        []string     `json:"left_to_repairs"`
+	LeftBytes      uint64       `json:"left_unused_bytes"`
+	InsideBytes    uint64       `json:"left_inside_segments_bytes"`
+	Traffic        *trafficJSON `json:"traffic,omitempty"`
 }
 
 func newPruneJSON(c *repo.CollectReport, dryRun bool) *pruneJSON {

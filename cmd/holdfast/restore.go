@@ -225,19 +225,20 @@ func (a *app) reportRestore(e restore.Event) {
 
 // restoreSummary is the last line of `restore --json`.
 type restoreSummary struct {
-	Type          string  `json:"message_type"`
-	SnapshotID    string  `json:"snapshot_id"`
-	DryRun        bool    `json:"dry_run"`
-	Files         int64   `json:"files_restored"`
-	Folders       int64   `json:"dirs_restored"`
-	Others        int64   `json:"others_restored"`
-	Unchanged     int64   `json:"files_unchanged"`
-	Skipped       int64   `json:"files_skipped"`
-	Deleted       int64   `json:"files_deleted"`
-	Bytes         int64   `json:"total_bytes"`
-	BytesWritten  int64   `json:"bytes_written"`
-	BytesVerified int64   `json:"bytes_verified"`
-	Seconds       float64 `json:"total_duration"`
+	Type          string       `json:"message_type"`
+	SnapshotID    string       `json:"snapshot_id"`
+	DryRun        bool         `json:"dry_run"`
+	Files         int64        `json:"files_restored"`
+	Folders       int64        `json:"dirs_restored"`
+	Others        int64        `json:"others_restored"`
+	Unchanged     int64        `json:"files_unchanged"`
+	Skipped       int64        `json:"files_skipped"`
+	Deleted       int64        `json:"files_deleted"`
+	Bytes         int64        `json:"total_bytes"`
+	BytesWritten  int64        `json:"bytes_written"`
+	BytesVerified int64        `json:"bytes_verified"`
+	Seconds       float64      `json:"total_duration"`
+	Traffic       *trafficJSON `json:"traffic,omitempty"`
 }
 
 // printRestore tells what was restored, and passes err on.
@@ -251,7 +252,7 @@ func (a *app) printRestore(ctx context.Context, m *snapshot.Manifest, s *restore
 	if a.out.json {
 		a.out.object(restoreSummary{
 			"summary", m.ID.String(), dryRun, s.Files, s.Folders, s.Others, s.Unchanged, s.Skipped, s.Deleted,
-			s.Bytes, s.Written, s.Verified, s.Duration.Seconds(),
+			s.Bytes, s.Written, s.Verified, s.Duration.Seconds(), a.traffic(),
 		})
 		return err
 	}
