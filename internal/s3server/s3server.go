@@ -62,7 +62,6 @@ func (s *Server) start(path string) error {
 	s.URL = "http://" + address
 	s.cmd = exec.Command(path, "--port", address, "--quiet", "--iam-dir", folder("iam"), "posix", "--versioning-dir", folder("versions"), folder("data"))
 	s.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
-	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		s.cmd = nil
 		return err
