@@ -74,6 +74,13 @@ type Locator interface {
 	Location() string
 }
 
+// Successor is implemented by stores that find the key that follows another one by a single request.
+type Successor interface {
+	// Next returns the first object in the order of keys whose key begins with prefix, as [Store.List] takes it, and comes after the key after. ok tells
+	// whether there is one.
+	Next(ctx context.Context, prefix, after string) (info Info, ok bool, err error)
+}
+
 // Traffic is implemented by stores behind a network.
 type Traffic interface {
 	// Traffic returns what has passed since the store was opened.

@@ -81,6 +81,11 @@ func (c *chain) fetchTo(ctx context.Context, end uint64) error {
 		if n >= end {
 			return nil
 		}
+		if next, told, err := c.from(ctx, n); err != nil || told && next == 0 {
+			return err
+		} else if next > n {
+			return c.probeGap(ctx, n, end)
+		}
 		ahead := int(min(uint64(most), end-n))
 		entries, err := c.readSome(ctx, n, ahead)
 		for i, e := range entries {
@@ -169,6 +174,9 @@ func (c *chain) probeGap(ctx context.Context, n, end uint64) error {
 
 // beyond returns the number of an entry after the missing entry n; 0 if there is none.
 func (c *chain) beyond(ctx context.Context, n uint64) (uint64, error) {
+	if far, told, err := c.from(ctx, n+1); told || err != nil {
+		return far, err
+	}
 	for _, d := range gapProbes {
 		_, err := c.store.Stat(ctx, ledger.EntryKey(n+d))
 		if err == nil {
@@ -179,6 +187,20 @@ func (c *chain) beyond(ctx context.Context, n uint64) (uint64, error) {
 		}
 	}
 	return 0, nil
+}
+
+// from returns the number of the first entry from n on, 0 if there is none, on a store that tells that in one request; told is false on others.
+func (c *chain) from(ctx context.Context, n uint64) (first uint64, told bool, err error) {
+	s, ok := backend.As[backend.Successor](c.store)
+	if !ok || n == 0 {
+		return 0, false, nil
+	}
+	info, ok, err := s.Next(ctx, ledger.EntryPrefix, ledger.EntryKey(n-1))
+	if err != nil || !ok {
+		return 0, err == nil, err
+	}
+	first, err = ledger.ParseEntryKey(info.Key)
+	return first, err == nil, nil // what is no entry tells nothing
 }
 
 // farBeyond does what beyond does, and also finds what lies further off, if the store lists it.

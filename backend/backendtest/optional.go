@@ -26,6 +26,9 @@ func testOptional(t *testing.T, s backend.Store) {
 			require.LessOrEqual(t, free, total)
 		})
 	}
+	if n, ok := backend.As[backend.Successor](s); ok {
+		t.Run("Successor", func(t *testing.T) { testSuccessor(t, s, n) })
+	}
 	if p, ok := backend.As[backend.Prober](s); ok {
 		t.Run("Prober", func(t *testing.T) {
 			first := p.CreateIfAbsent()
@@ -33,6 +36,25 @@ func testOptional(t *testing.T, s backend.Store) {
 			require.Equal(t, first, p.CreateIfAbsent())
 			requireKeys(t, s, "")
 		})
+	}
+}
+
+func testSuccessor(t *testing.T, s backend.Store, n backend.Successor) {
+	ctx := t.Context()
+	for _, key := range []string{"log/01", "log/03", "log/20", "map/1"} {
+		put(t, s, key, data(len(key), 1))
+	}
+	for after, want := range map[string]string{"log/00": "log/01", "log/01": "log/03", "log/02": "log/03", "log/03": "log/20", "log/20": "", "log/99": ""} {
+		info, ok, err := n.Next(ctx, "log/", after)
+		require.NoError(t, err)
+		require.Equal(t, want != "", ok, after)
+		require.Equal(t, want, info.Key)
+		require.EqualValues(t, len(want), info.Size)
+	}
+	_, _, err := n.Next(ctx, "log", "log/01")
+	require.ErrorIs(t, err, fs.ErrInvalid)
+	for _, key := range []string{"log/01", "log/03", "log/20", "map/1"} {
+		require.NoError(t, s.Delete(ctx, key))
 	}
 }
 

@@ -13,6 +13,32 @@ import (
 	"github.com/holdfast-backup/holdfast/backend"
 )
 
+// Next implements [backend.Successor].
+func (s *Store) Next(ctx context.Context, prefix, after string) (backend.Info, bool, error) {
+	if err := backend.CheckPrefix(prefix); err != nil {
+		return backend.Info{}, false, err
+	}
+	if err := s.begin(ctx, after, false); err != nil {
+		return backend.Info{}, false, err
+	}
+	root := s.place.key("")
+	for {
+		page, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+			Bucket: &s.place.Bucket, Prefix: aws.String(root + prefix), StartAfter: aws.String(root + after), MaxKeys: aws.Int32(1),
+		})
+		if err != nil {
+			return backend.Info{}, false, fmt.Errorf("listing %s: %w", s.place, failed(ctx, after, err))
+		}
+		if len(page.Contents) == 0 {
+			return backend.Info{}, false, nil
+		}
+		o := &page.Contents[0]
+		if after = strings.TrimPrefix(aws.ToString(o.Key), root); backend.CheckKey(after) == nil {
+			return backend.Info{Key: after, Size: aws.ToInt64(o.Size)}, true, nil
+		}
+	}
+}
+
 // List implements [backend.Store]: a request for each thousand objects.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Info, error] {
 	return func(yield func(backend.Info, error) bool) {

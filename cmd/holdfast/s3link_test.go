@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -48,4 +50,38 @@ func TestPoorNetwork(t *testing.T) {
 	require.Equal(t, data, back)
 	run("check", "--read-data")
 	require.Greater(t, link.Broken.Load(), int64(3))
+}
+
+// TestRequests: a backup of an unchanged disk takes few requests, also when the ledger has grown.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	server, err := s3server.Start("../../.tools")
+	if errors.Is(err, s3server.ErrNotInstalled) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	defer func() { require.NoError(t, server.Stop()) }()
+	dir := newDir(t)
+	data := make([]byte, 16<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(data) // never fails
+	source := filepath.Join(dir, "disk.img")
+	require.NoError(t, os.WriteFile(source, data, 0o600))
+	run := func(args ...string) (requests int) {
+		t.Helper()
+		cmd, stdout, stderr := holdfast(t, dir, append(args, "--json", "-r", "s3:"+server.URL+"/bucket/repo")...)
+		cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+s3server.AccessKey, "AWS_SECRET_ACCESS_KEY="+s3server.SecretKey)
+		require.NoError(t, cmd.Run(), "%v: %s", args, stderr)
+		if m := regexp.MustCompile(`"requests":([0-9]+)`).FindStringSubmatch(stdout.String()); m != nil {
+			requests, err = strconv.Atoi(m[1])
+			require.NoError(t, err)
+		}
+		return requests
+	}
+	run("init")
+	run("backup", "--force", source)
+	for range 30 {
+		requests := run("backup", "--force", source)
+		require.Positive(t, requests)
+		require.Less(t, requests, 20)
+	}
 }
