@@ -19,7 +19,7 @@ import (
 // sweep deletes the objects that nobody can need any more: of sessions that ended, what no index file names that is live or condemned, and
 // snapshots that cannot be taken back. It lists first and reads the ledger after that: whatever it saw was stored by a session that it
 // then knows, and a session that has ended names nothing new. What is deleted is decided by one state of the ledger, since somebody may commit at any moment, and packs are announced in that state,
-// by a SWEEP: a repair that begins later stores them anew before it lists them, and beside one that is at work no pack is deleted.
+// by a SWEEP: a repair that begins later stores them anew before it lists them, and beside one that is at work none is announced.
 func (c *collector) sweep(ctx context.Context) error {
 	found, err := c.unnamed(ctx)
 	if err != nil {

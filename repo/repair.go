@@ -171,8 +171,12 @@ func (p *repair) quarantine(ctx context.Context, pack string, body []byte) error
 	if len(body) == 0 || p.opts.DryRun {
 		return nil
 	}
+	return quarantine(ctx, p.repo.store, pack, body)
+}
+
+func quarantine(ctx context.Context, store backend.Store, pack string, body []byte) error {
 	key := quarantinePrefix + pack
-	err := backend.PutBytes(ctx, p.repo.store, key, body, &backend.PutOptions{IfAbsent: true})
+	err := backend.PutBytes(ctx, store, key, body, &backend.PutOptions{IfAbsent: true})
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("writing %s: %w", key, err)
 	}

@@ -313,8 +313,9 @@ func (s *ownLocks) TryLock(ctx context.Context, name string) (io.Closer, error) 
 func TestLockIsNoProof(t *testing.T) {
 	store, key, warm, own := withLeftover(t)
 	own.prefix, own.hook = "packs/", func() {
-		_, err := openRepo(t, &ownLocks{store, mem.New(nil)}, key).RepairIndex(t.Context(), nil)
+		report, err := openRepo(t, &ownLocks{store, mem.New(nil)}, key).RepairIndex(t.Context(), nil)
 		require.NoError(t, err)
+		require.NotZero(t, report.RebuiltPacks)
 		save(t, openRepo(t, store, key), someChunks(1, 30, 40<<10))
 	}
 	_, err := warm.Collect(t.Context(), everything())
@@ -322,34 +323,66 @@ func TestLockIsNoProof(t *testing.T) {
 	require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
 }
 
-// vanishing deletes each pack that was announced just before it is read.
+// vanishing deletes each pack that was announced just before it is read: its directory, or all of it.
 type vanishing struct {
 	backend.Store
 	packs []string
+	whole bool
+	gone  int
 }
 
 func (s *vanishing) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	if slices.Contains(s.packs, key) {
-		_ = s.Delete(ctx, key) // the first time
+	if slices.Contains(s.packs, key) && (!s.whole || off == 0) && s.Delete(ctx, key) == nil {
+		s.gone++
 	}
 	return s.Store.Get(ctx, key, off, n)
 }
 
+// announced returns the packs that the only SWEEP of a store names.
+func announced(t *testing.T, store backend.Store) (packs []string) {
+	t.Helper()
+	lists := objects(t, store, "sweeps/")
+	require.Len(t, lists, 1)
+	list, err := backend.ReadAll(t.Context(), store, lists[0], 1<<20)
+	require.NoError(t, err)
+	for names := list[len("HFSWEP")+2+1:]; len(names) > 0; names = names[48:] {
+		packs = append(packs, fmt.Sprintf("packs/%x/%x", names[:16], names[16:48]))
+	}
+	require.NotEmpty(t, packs)
+	return packs
+}
+
 // TestRepairBesideAwakened: packs that a collection goes on deleting while a repair lists them are gone, and no fault.
 func TestRepairBesideAwakened(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		store, key, warm, own := withLeftover(t)
+		own.prefix, own.hook = "packs/", func() {
+			v := &vanishing{Store: store, packs: announced(t, store), whole: whole}
+			_, err := openRepo(t, &ownLocks{v, mem.New(nil)}, key).RepairIndex(t.Context(), nil)
+			require.NoError(t, err)
+			require.NotZero(t, v.gone)
+		}
+		_, err := warm.Collect(t.Context(), everything())
+		require.NoError(t, err)
+		require.True(t, own.called)
+		require.Len(t, requireWhole(t, openRepo(t, store, key)), 1)
+	}
+}
+
+// TestDamagedAnnounced: a pack that was announced and is damaged is not listed, since it may go at any time, with what is left of it.
+func TestDamagedAnnounced(t *testing.T) {
 	store, key, warm, own := withLeftover(t)
 	own.prefix, own.hook = "packs/", func() {
-		v := &vanishing{Store: store}
-		list, err := backend.ReadAll(t.Context(), store, objects(t, store, "sweeps/")[0], 1<<20)
-		require.NoError(t, err)
-		for names := list[len("HFSWEP")+2+1:]; len(names) > 0; names = names[48:] {
-			v.packs = append(v.packs, fmt.Sprintf("packs/%x/%x", names[:16], names[16:48]))
+		for _, k := range announced(t, store) {
+			change(t, store, k, func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
 		}
-		require.NotEmpty(t, v.packs)
-		_, err = openRepo(t, &ownLocks{v, mem.New(nil)}, key).RepairIndex(t.Context(), nil)
+		_, err := openRepo(t, &ownLocks{store, mem.New(nil)}, key).RepairIndex(t.Context(), nil)
 		require.NoError(t, err)
+		require.NotEmpty(t, objects(t, store, "quarantine/"))
+		save(t, openRepo(t, store, key), someChunks(1, 30, 40<<10))
 	}
 	_, err := warm.Collect(t.Context(), everything())
 	require.NoError(t, err)
-	require.Len(t, requireWhole(t, openRepo(t, store, key)), 1)
+	require.True(t, own.called)
+	require.Len(t, requireWhole(t, openRepo(t, store, key)), 2)
 }

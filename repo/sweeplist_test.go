@@ -13,7 +13,7 @@ import (
 // TestSweepList: a list has one form, whose bytes do not change.
 func TestSweepList(t *testing.T) {
 	one, two := index.Name{Session: [16]byte{1}, Hash: crypto.ID{9}}, index.Name{Session: [16]byte{2}, Hash: crypto.ID{3}}
-	b := encodeList([]index.Name{two, one})
+	b := encodeList([]index.Name{one, two})
 	require.Equal(t, "de85595c98b570a17d27ddfdeee9ce00c276cda90f12113be44eeb7d74edbea2", hashOf(b).String())
 	packs, err := decodeList(b)
 	require.NoError(t, err)

@@ -28,9 +28,8 @@ func listKey(id ledger.SessionID, list ID) string {
 	return listPrefix + index.Name{Session: id, Hash: list}.String()
 }
 
-// encodeList returns the list of those packs, which it puts in order.
+// encodeList returns the list of packs that are in order.
 func encodeList(packs []index.Name) []byte {
-	slices.SortFunc(packs, compareNames)
 	b := wire.AppendU16([]byte(listMagic), listVersion)
 	b = wire.AppendUvarint(b, uint64(len(packs)))
 	for i := range packs {
@@ -99,11 +98,11 @@ func (c *collector) announce(ctx context.Context, found []backend.Info) ([]backe
 		if err != nil {
 			return nil, err
 		}
-		body, useless, err := c.writeList(ctx, useless, earlier.packs)
+		body, useless, cut, err := c.writeList(ctx, useless, earlier.packs)
 		if err != nil {
 			return nil, err
 		}
-		body.Ended = earlier.numbers
+		body.Ended = earlier.ended(cut)
 		if body.Packs == 0 && len(body.Ended) == 0 {
 			return useless, nil
 		}
@@ -150,6 +149,15 @@ func (c *collector) decideSweep(st *ledger.State, body *ledger.Sweep, collectedA
 type takenOver struct {
 	numbers []uint64
 	packs   keySet
+	lost    map[uint64]bool // whose lists are lost, so that the listing of the store has to do
+}
+
+// ended returns those of which all that is left is announced again. cut: some useless packs are not.
+func (t *takenOver) ended(cut bool) []uint64 {
+	if !cut {
+		return t.numbers
+	}
+	return slices.DeleteFunc(t.numbers, func(n uint64) bool { return t.lost[n] })
 }
 
 // earlier returns SWEEPs of sessions that have ended, as many as can be announced again at once, and adds to what was found those of their packs that are still there and that the
@@ -169,7 +177,7 @@ func (c *collector) earlier(ctx context.Context, found *[]backend.Info) (t taken
 	for _, info := range *found {
 		known.add(info.Key)
 	}
-	t.packs = keySet{}
+	t.packs, t.lost = keySet{}, map[uint64]bool{}
 	left := uint64(ledger.MaxSwept)
 	for i := range sweeps {
 		if sweeps[i].Packs > left {
@@ -177,9 +185,10 @@ func (c *collector) earlier(ctx context.Context, found *[]backend.Info) (t taken
 		}
 		left -= sweeps[i].Packs
 		packs, err := c.repo.readList(ctx, &sweeps[i])
-		if err != nil && !isType[*CorruptError](err) { // if the list is lost, that of the store has to do
+		if err != nil && !isType[*CorruptError](err) {
 			return t, err
 		}
+		t.lost[sweeps[i].N] = err != nil
 		for _, n := range packs {
 			t.packs.add(n.PackKey())
 		}
@@ -187,6 +196,9 @@ func (c *collector) earlier(ctx context.Context, found *[]backend.Info) (t taken
 		there, err := c.there(ctx, packs)
 		if err != nil {
 			return t, err
+		}
+		for _, info := range there {
+			known.add(info.Key)
 		}
 		*found = append(*found, there...)
 		t.numbers = append(t.numbers, sweeps[i].N)
@@ -214,9 +226,9 @@ func (c *collector) there(ctx context.Context, packs []index.Name) ([]backend.In
 	return slices.DeleteFunc(infos, func(i backend.Info) bool { return i.Key == "" }), nil
 }
 
-// writeList stores which of the objects are packs, those that were announced before first. Of more than may be announced at once, the rest is left to the next collection.
-func (c *collector) writeList(ctx context.Context, useless []backend.Info, before keySet) (*ledger.Sweep, []backend.Info, error) {
-	body := &ledger.Sweep{Session: c.session.id}
+// writeList stores which of the objects are packs, those that were announced before first. Of more than may be announced at once, the rest is cut off, and left to the next collection.
+func (c *collector) writeList(ctx context.Context, useless []backend.Info, before keySet) (body *ledger.Sweep, left []backend.Info, cut bool, err error) {
+	body = &ledger.Sweep{Session: c.session.id}
 	slices.SortStableFunc(useless, func(a, b backend.Info) int { return later(before, a.Key) - later(before, b.Key) })
 	var packs []index.Name
 	useless = slices.DeleteFunc(useless, func(info backend.Info) bool {
@@ -225,19 +237,22 @@ func (c *collector) writeList(ctx context.Context, useless []backend.Info, befor
 			packs = append(packs, name)
 			return false
 		}
+		cut = cut || err == nil
 		return err == nil
 	})
 	if len(packs) == 0 {
-		return body, useless, nil
+		return body, useless, cut, nil
 	}
+	slices.SortFunc(packs, compareNames)
+	packs = slices.Compact(packs) // a listing may have repeated itself
 	b := encodeList(packs)
 	body.List, body.Packs = hashOf(b), uint64(len(packs))
 	key := listKey(body.Session, body.List)
-	err := backend.PutBytes(ctx, c.repo.store, key, b, &backend.PutOptions{IfAbsent: true})
+	err = backend.PutBytes(ctx, c.repo.store, key, b, &backend.PutOptions{IfAbsent: true})
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, nil, fmt.Errorf("writing %s: %w", key, err)
+		return nil, nil, false, fmt.Errorf("writing %s: %w", key, err)
 	}
-	return body, useless, nil
+	return body, useless, cut, nil
 }
 
 // later is 0 for a key in the set, 1 for others.
@@ -331,7 +346,8 @@ func (d *doomed) has(r *Repository, k *index.Pack) (has bool) {
 }
 
 // relist lists a pack that no index file names, or one that a repair found in a lost one. What somebody may be deleting is stored anew, as sealed segments in packs of the session's own. One that
-// is damaged is listed as it is. It reports false if the pack is gone.
+// was announced by its name and is damaged beyond its parity goes into quarantine: who announced it proved that nobody needs it. One of which only its age tells is listed as it is, then. It reports false if
+// the pack is not listed.
 func (c *collector) relist(ctx context.Context, k *index.Pack) (bool, error) {
 	if k.Session == c.session.id {
 		return false, nil
@@ -344,7 +360,15 @@ func (c *collector) relist(ctx context.Context, k *index.Pack) (bool, error) {
 		return false, ifExists(err)
 	}
 	if len(body) != int(k.Size) || hashOf(body) != k.Hash {
-		return true, c.session.list(ctx, k)
+		whole, err := wholePack(body, k)
+		switch {
+		case err == nil:
+			body = whole
+		case c.doomed.packs.has(k.PackKey()):
+			return false, quarantine(ctx, c.repo.store, k.PackKey(), body)
+		default:
+			return true, c.session.list(ctx, k)
+		}
 	}
 	packer, err := c.session.mover(k.Class)
 	if err != nil {
