@@ -52,13 +52,16 @@ func (e *serverError) Unwrap() []error {
 
 // said returns what the server said.
 func said(err error) error {
+	if _, cause, ok := strings.Cut(err.Error(), "get credentials: "); ok { // of which the SDK has no type
+		return &serverError{ErrNoCredentials.Error() + " (" + cause + ")", ErrNoCredentials, err}
+	}
 	a, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		if strings.Contains(err.Error(), "get credentials:") { // of which the SDK has no type
-			return &serverError{ErrNoCredentials.Error(), ErrNoCredentials, err}
-		}
 		if u, ok := errors.AsType[*url.Error](err); ok { // no reply
 			return &serverError{u.Err.Error(), nil, err}
+		}
+		if s := status(err); s >= 200 && s < 300 {
+			return &serverError{"the server's reply broke off", nil, err}
 		}
 		if r, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 			return &serverError{fmt.Sprintf("the server says %s", http.StatusText(r.HTTPStatusCode())), meaning(err), err}
@@ -86,7 +89,9 @@ func meaning(err error) error {
 	}
 	switch status(err) {
 	case http.StatusNotFound:
-		return fs.ErrNotExist
+		if code(err) == "" { // what HEAD says
+			return fs.ErrNotExist
+		}
 	case http.StatusForbidden, http.StatusUnauthorized:
 		return fs.ErrPermission
 	}
@@ -108,10 +113,13 @@ func failed(ctx context.Context, key string, err error) error {
 	return err
 }
 
-// notSource keeps a request from being repeated whose body could not be read.
-func notSource(err error) aws.Ternary {
+// repeatable judges what the SDK does not: a request whose body could not be read is not repeated, one whose reply broke off is.
+func repeatable(err error) aws.Ternary {
 	if _, ok := errors.AsType[*backend.SourceError](err); ok {
 		return aws.FalseTernary
+	}
+	if s := status(err); s >= 200 && s < 300 && code(err) == "" {
+		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
 }

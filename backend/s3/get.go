@@ -58,6 +58,9 @@ func (s *Store) empty(ctx context.Context, key string, off, n int64) (io.ReadClo
 	return &reader{ctx: ctx, body: http.NoBody}, nil
 }
 
+// errNoLength says that a reply does not tell how long the object is, so that nobody could tell whether all of it came.
+var errNoLength = errors.New("the server does not say how many bytes it sends")
+
 // resumes is how often in a row a reader goes on without having got a byte.
 const resumes = 8
 
@@ -89,7 +92,10 @@ func (r *reader) open(n int64) (size int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	size = aws.ToInt64(out.ContentLength)
+	if out.ContentLength == nil {
+		return 0, errors.Join(errNoLength, out.Body.Close())
+	}
+	size = *out.ContentLength
 	if in.Range != nil {
 		if size, err = sizeOf(aws.ToString(out.ContentRange)); err != nil {
 			return 0, errors.Join(err, out.Body.Close())
@@ -123,13 +129,15 @@ func (r *reader) Read(p []byte) (int, error) {
 			return 0, nil
 		}
 		n, err := r.body.Read(p[:min(int64(len(p)), r.left)])
-		r.off, r.left = r.off+int64(n), r.left-int64(n)
-		if r.left == 0 && (err == nil || errors.Is(err, io.EOF)) {
-			return n, r.end()
+		if int64(n) == r.left {
+			if err := r.end(err); err != nil {
+				return 0, err // the last bytes are not given out, so that nobody takes all for right
+			}
 		}
+		r.off, r.left = r.off+int64(n), r.left-int64(n)
 		if n > 0 {
 			r.tries = 0
-			return n, nil // an error comes again
+			return n, nil // an error comes again, or does not matter any more
 		}
 		if err == nil {
 			continue
@@ -140,10 +148,13 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 }
 
-// end reads to the end of the reply, where a checksum that is wrong is told.
-func (r *reader) end() error {
-	var more [1]byte
-	if n, err := r.body.Read(more[:]); n == 0 && err != nil && !errors.Is(err, io.EOF) && r.ctx.Err() == nil && strings.Contains(err.Error(), "checksum") {
+// end returns what the SDK says of the checksum, once it was given the last bytes. err is what came with these.
+func (r *reader) end(err error) error {
+	if err == nil {
+		var more [1]byte
+		_, err = r.body.Read(more[:])
+	}
+	if err != nil && r.ctx.Err() == nil && strings.Contains(err.Error(), "checksum") { // the SDK has no type for it
 		return &backend.DamagedError{Key: r.key, Err: fmt.Errorf("object %s: %w", r.key, err)}
 	}
 	return nil

@@ -27,7 +27,7 @@ func (s *Store) Next(ctx context.Context, prefix, after string) (backend.Info, b
 			Bucket: &s.place.Bucket, Prefix: aws.String(root + prefix), StartAfter: aws.String(root + after), MaxKeys: aws.Int32(1),
 		})
 		if err != nil {
-			return backend.Info{}, false, fmt.Errorf("listing %s: %w", s.place, failed(ctx, after, err))
+			return backend.Info{}, false, s.listing(ctx, err)
 		}
 		if len(page.Contents) == 0 {
 			return backend.Info{}, false, nil
@@ -37,6 +37,14 @@ func (s *Store) Next(ctx context.Context, prefix, after string) (backend.Info, b
 			return backend.Info{Key: after, Size: aws.ToInt64(o.Size)}, true, nil
 		}
 	}
+}
+
+// listing returns the error of a listing.
+func (s *Store) listing(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("listing %s: %w", s.place, said(err))
 }
 
 // List implements [backend.Store]: a request for each thousand objects.
@@ -52,6 +60,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Info,
 		}
 		root := s.place.key("")
 		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.place.Bucket, Prefix: aws.String(root + prefix)})
+		last := ""
 		for pages.HasMorePages() {
 			if ctx.Err() != nil {
 				yield(backend.Info{}, context.Cause(ctx))
@@ -59,12 +68,22 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Info,
 			}
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(backend.Info{}, fmt.Errorf("listing %s: %w", s.place, failed(ctx, prefix, err)))
+				yield(backend.Info{}, s.listing(ctx, err))
+				return
+			}
+			if aws.ToBool(page.IsTruncated) && aws.ToString(page.NextContinuationToken) == "" {
+				yield(backend.Info{}, fmt.Errorf("listing %s: the server does not say how to go on", s.place))
 				return
 			}
 			for i := range page.Contents {
 				o := &page.Contents[i]
-				key := strings.TrimPrefix(aws.ToString(o.Key), root)
+				if next := aws.ToString(o.Key); next > last {
+					last = next
+				} else {
+					yield(backend.Info{}, fmt.Errorf("listing %s: the server gives %q after %q", s.place, next, last))
+					return
+				}
+				key := strings.TrimPrefix(last, root)
 				if backend.CheckKey(key) != nil {
 					continue // no object of ours
 				}

@@ -29,7 +29,7 @@ func (u *upload) inParts(ctx context.Context) error {
 	if err == nil {
 		_, err = c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 			Bucket: u.bucket(), Key: u.name(), UploadId: made.UploadId, IfNoneMatch: u.ifNoneMatch(), MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
-		}, u.counted)
+		})
 	}
 	if err == nil {
 		return nil

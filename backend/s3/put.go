@@ -11,13 +11,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/holdfast-backup/holdfast/backend"
 )
@@ -33,23 +31,43 @@ func (s *Store) Put(ctx context.Context, key string, src io.ReaderAt, size int64
 	u := &upload{store: s, key: key, src: src, size: size, ifAbsent: opts != nil && opts.IfAbsent, tag: rand.Text()}
 	ctx, u.stop = context.WithCancelCause(ctx)
 	defer u.stop(nil)
-	if u.ifAbsent && s.CreateIfAbsent() != backend.PrimitiveAtomic {
-		_, err := s.Stat(ctx, key)
-		if err == nil {
-			return u.exists()
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+	if u.ifAbsent {
+		if err := u.weaken(ctx); err != nil {
 			return err
 		}
-		u.ifAbsent = false // one writer at a time
 	}
 	for try := 0; ; try++ {
 		err := u.send(ctx)
 		if try == conflicts || !errors.Is(err, backend.ErrConflict) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond << try)
+		select {
+		case <-time.After(20 * time.Millisecond << try):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
+}
+
+// weaken makes a create of a put, where the server knows no conditions: if nothing is there, the one writer may put it there.
+func (u *upload) weaken(ctx context.Context) error {
+	p, err := u.store.probe(ctx)
+	if err != nil || p == backend.PrimitiveAtomic {
+		return err
+	}
+	if _, err = u.store.Stat(ctx, u.key); err == nil {
+		return u.exists()
+	}
+	u.ifAbsent = false
+	return ifExists(err)
+}
+
+// ifExists returns err unless it says that something is not there.
+func ifExists(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // conflicts is how often an upload is repeated of which a server says that a folder is in its place: one that keeps objects in folders may say so while somebody else deletes the
@@ -72,7 +90,6 @@ type upload struct {
 	ifAbsent bool
 	tag      string // which no other upload has
 	stop     context.CancelCauseFunc
-	attempts atomic.Int32 // of the request that makes the object visible
 }
 
 func (u *upload) exists() error { return fmt.Errorf("object %s: %w", u.key, fs.ErrExist) }
@@ -91,7 +108,7 @@ func (u *upload) ifNoneMatch() *string {
 func (u *upload) whole(ctx context.Context) error {
 	in := &s3.PutObjectInput{Bucket: u.bucket(), Key: u.name(), Body: u.body(0, u.size), ContentLength: aws.Int64(u.size), IfNoneMatch: u.ifNoneMatch(), Metadata: u.metadata()}
 	in.StorageClass, in.ServerSideEncryption, in.SSEKMSKeyId = u.storage()
-	_, err := u.store.client.PutObject(ctx, in, u.counted)
+	_, err := u.store.client.PutObject(ctx, in)
 	return u.outcome(ctx, err)
 }
 
@@ -109,59 +126,45 @@ func (u *upload) storage() (types.StorageClass, types.ServerSideEncryption, *str
 	return class, types.ServerSideEncryption(o.Encryption), key
 }
 
-// counted counts the attempts of a request.
-func (u *upload) counted(o *s3.Options) {
-	count := middleware.FinalizeMiddlewareFunc("count attempts", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-		u.attempts.Add(1)
-		return next.HandleFinalize(ctx, in)
-	})
-	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error { return stack.Finalize.Insert(count, "Retry", middleware.After) })
-}
-
-// outcome is that of the request that makes the object visible.
+// outcome is that of the request that makes the object visible. One that was repeated, by the SDK or by something on the way, may be told of its own object.
 func (u *upload) outcome(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if src, ok := errors.AsType[*backend.SourceError](context.Cause(ctx)); ok {
-		return src
+	for _, e := range []error{context.Cause(ctx), err} {
+		if src, ok := errors.AsType[*backend.SourceError](e); ok {
+			return src
+		}
 	}
-	if src, ok := errors.AsType[*backend.SourceError](err); ok {
-		return src
-	}
-	if !u.ifAbsent || status(err) != http.StatusPreconditionFailed {
+	exists := u.ifAbsent && status(err) == http.StatusPreconditionFailed
+	if !exists && code(err) != "NoSuchUpload" {
 		return failed(ctx, u.key, err)
 	}
-	if u.attempts.Load() < 2 {
-		return u.exists()
-	}
-	// The object may be from an earlier attempt whose reply was lost.
 	mine, rerr := u.isStored(ctx)
 	switch {
 	case rerr != nil:
 		return rerr
 	case mine:
 		return nil
+	case exists:
+		return u.exists()
 	}
-	return u.exists()
+	return fmt.Errorf("object %s: its upload is gone", u.key)
 }
 
-// uploadTag is the metadata by which a create knows its own object again.
+// uploadTag is the metadata by which an upload knows its own object again.
 const uploadTag = "holdfast-upload"
 
-// metadata of the object, if it is to be told from others'.
-func (u *upload) metadata() map[string]string {
-	if !u.ifAbsent {
-		return nil
-	}
-	return map[string]string{uploadTag: u.tag}
-}
+func (u *upload) metadata() map[string]string { return map[string]string{uploadTag: u.tag} }
 
 // isStored reports whether the object is the one of this upload.
 func (u *upload) isStored(ctx context.Context) (bool, error) {
 	out, err := u.store.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: u.bucket(), Key: u.name()})
+	if err = failed(ctx, u.key, err); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
-		return false, failed(ctx, u.key, err)
+		return false, err
 	}
 	return out.Metadata[uploadTag] == u.tag, nil
 }
@@ -172,7 +175,7 @@ func (u *upload) body(off, n int64) io.ReadSeeker { return &body{upload: u, from
 type body struct {
 	*upload
 	from, size int64
-	mu         sync.Mutex // the transport may still read when a request is repeated
+	mu         sync.Mutex
 	at         int64
 }
 
@@ -216,33 +219,47 @@ const (
 
 // CreateIfAbsent implements [backend.Prober]: it creates an object twice, which stays for the next probe.
 func (s *Store) CreateIfAbsent() backend.Primitive {
-	s.probe.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), probeTime)
-		defer cancel()
-		s.primitive = s.tryCreate(ctx)
-	})
-	return s.primitive
+	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+	defer cancel()
+	p, err := s.probe(ctx)
+	if err != nil {
+		s.opts.Logger.Warn("what the store can do could not be found out", "store", s.Location(), "error", err)
+	}
+	return p
 }
 
-func (s *Store) tryCreate(ctx context.Context) backend.Primitive {
-	if s.opts.ReadOnly {
-		return backend.PrimitiveNone
+// probe returns what creates rest on. What could not be found out is tried again the next time.
+func (s *Store) probe(ctx context.Context) (backend.Primitive, error) {
+	s.probing.Lock()
+	defer s.probing.Unlock()
+	if s.primitive != backend.PrimitiveNone || s.opts.ReadOnly {
+		return s.primitive, nil
 	}
+	p, err := s.tryCreate(ctx)
+	s.primitive = p
+	return p, err
+}
+
+func (s *Store) tryCreate(ctx context.Context) (backend.Primitive, error) {
 	put := func(condition *string) error {
-		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.place.Bucket, Key: aws.String(s.place.key(probeKey)), Body: bytes.NewReader(nil), IfNoneMatch: condition})
+		u := &upload{store: s, key: probeKey}
+		in := &s3.PutObjectInput{Bucket: u.bucket(), Key: u.name(), Body: bytes.NewReader(nil), IfNoneMatch: condition}
+		_, in.ServerSideEncryption, in.SSEKMSKeyId = u.storage()
+		_, err := s.client.PutObject(ctx, in)
 		return err
 	}
 	for range 2 {
 		err := put(aws.String("*"))
-		if status(err) == http.StatusPreconditionFailed {
-			return backend.PrimitiveAtomic
-		}
-		if err != nil && status(err) != http.StatusNotImplemented && status(err) != http.StatusBadRequest {
-			return backend.PrimitiveNone
+		switch {
+		case status(err) == http.StatusPreconditionFailed:
+			return backend.PrimitiveAtomic, nil
+		case status(err) == http.StatusNotImplemented, code(err) == "InvalidArgument": // it does not know the header
+		case err != nil:
+			return backend.PrimitiveNone, failed(ctx, probeKey, err)
 		}
 	}
-	if put(nil) != nil {
-		return backend.PrimitiveNone
+	if err := put(nil); err != nil {
+		return backend.PrimitiveNone, failed(ctx, probeKey, err)
 	}
-	return backend.PrimitiveSingleWriter
+	return backend.PrimitiveSingleWriter, nil
 }

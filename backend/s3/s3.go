@@ -50,6 +50,7 @@ type Options struct {
 const (
 	defaultAttempts = 10
 	defaultPart     = 32 << 20
+	leastPart       = 5 << 20 // S3 refuses smaller ones
 	maxBackoff      = 20 * time.Second
 	connections     = 64 // that are kept for later requests
 )
@@ -71,7 +72,7 @@ type Store struct {
 	closed  atomic.Bool
 	traffic *traffic
 
-	probe     sync.Once
+	probing   sync.Mutex // guards primitive
 	primitive backend.Primitive
 }
 
@@ -87,6 +88,7 @@ func Open(ctx context.Context, p Place, opts *Options) (*Store, error) {
 	if s.opts.PartSize == 0 {
 		s.opts.PartSize = defaultPart
 	}
+	s.opts.PartSize = max(s.opts.PartSize, leastPart)
 	if s.opts.Logger == nil {
 		s.opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -98,6 +100,7 @@ func Open(ctx context.Context, p Place, opts *Options) (*Store, error) {
 		config.WithHTTPClient(s.httpClient()),
 		config.WithAPIOptions([]func(*middleware.Stack) error{s.traffic.count}),
 		config.WithLogger(logging.Nop{}),
+		config.WithDefaultsMode(aws.DefaultsModeLegacy), // others have a dialer of their own
 		config.WithRetryer(func() aws.Retryer { return s.retryer() }))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p, err)
@@ -172,7 +175,7 @@ func (s *Store) retryer() aws.Retryer {
 	return &patient{store: s, Standard: retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff = s.opts.MaxAttempts, maxBackoff
 		o.RateLimiter = noLimit{} // a long outage is bridged by backing off, not by giving up early
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notSource), retry.RetryableErrorCode{
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(repeatable), retry.RetryableErrorCode{
 			// Two conditional requests for one key met.
 			Codes: map[string]struct{}{"ConditionalRequestConflict": {}, "OperationAborted": {}},
 		}}, o.Retryables...)
@@ -213,7 +216,10 @@ func (s *Store) Stat(ctx context.Context, key string) (backend.Info, error) {
 	if err != nil {
 		return backend.Info{}, failed(ctx, key, err)
 	}
-	return backend.Info{Key: key, Size: aws.ToInt64(out.ContentLength)}, nil
+	if out.ContentLength == nil {
+		return backend.Info{}, fmt.Errorf("object %s: %w", key, errNoLength)
+	}
+	return backend.Info{Key: key, Size: *out.ContentLength}, nil
 }
 
 // Delete implements [backend.Store]. S3 does not tell whether there was an object, so it is asked for first.

@@ -3,7 +3,9 @@ package s3
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/time/rate"
@@ -17,8 +19,11 @@ type traffic struct {
 	up, down                 *rate.Limiter // nil: as fast as can be
 }
 
-// burst is how many bytes pass at once: enough for what a connection reads and writes in one call.
-const burst = 64 << 10
+// burst is how many bytes pass at once: as many as TLS has in a record.
+const burst = 16 << 10
+
+// stalled is how long nothing may come or go on a connection before it is given up.
+const stalled = 2 * time.Minute
 
 func newTraffic(up, down int64) *traffic {
 	limit := func(n int64) *rate.Limiter {
@@ -53,20 +58,25 @@ func (t *traffic) dial(inner dialer) dialer {
 		if err != nil {
 			return nil, err
 		}
-		return &conn{c, t}, nil
+		return &conn{Conn: c, traffic: t, done: make(chan struct{})}, nil
 	}
 }
 
 type conn struct {
 	net.Conn
 	traffic *traffic
+	close   sync.Once
+	done    chan struct{} // closed with it
 }
 
 // Read implements io.Reader.
 func (c *conn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(stalled)); err != nil {
+		return 0, err
+	}
 	n, err := c.Conn.Read(p[:min(len(p), burst)])
 	c.traffic.received.Add(int64(n))
-	if werr := pass(c.traffic.down, n); err == nil {
+	if werr := c.pass(c.traffic.down, n); err == nil {
 		err = werr
 	}
 	return n, err
@@ -76,7 +86,10 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) Write(p []byte) (done int, err error) {
 	for len(p) > 0 && err == nil {
 		part := p[:min(len(p), burst)]
-		if err = pass(c.traffic.up, len(part)); err != nil {
+		if err = c.pass(c.traffic.up, len(part)); err != nil {
+			break
+		}
+		if err = c.SetDeadline(time.Now().Add(stalled)); err != nil { // of the reply, too, which comes later
 			break
 		}
 		var n int
@@ -87,10 +100,21 @@ func (c *conn) Write(p []byte) (done int, err error) {
 	return done, err
 }
 
-// pass waits until n bytes may pass.
-func pass(l *rate.Limiter, n int) error {
+// pass waits until n bytes may pass, or the connection is closed.
+func (c *conn) pass(l *rate.Limiter, n int) error {
 	if l == nil || n == 0 {
 		return nil
 	}
-	return l.WaitN(context.Background(), n)
+	select {
+	case <-time.After(l.ReserveN(time.Now(), n).Delay()):
+		return nil
+	case <-c.done:
+		return net.ErrClosed
+	}
+}
+
+// Close implements io.Closer.
+func (c *conn) Close() error {
+	c.close.Do(func() { close(c.done) })
+	return c.Conn.Close()
 }

@@ -22,18 +22,16 @@ type Place struct {
 func Parse(where string) (Place, error) {
 	rest, ok := strings.CutPrefix(where, "s3:")
 	if !ok {
-		return Place{}, fmt.Errorf("%q does not begin with s3:", where)
+		return Place{}, errors.New("an address begins with s3:")
 	}
 	var p Place
 	if strings.HasPrefix(rest, "http://") || strings.HasPrefix(rest, "https://") {
-		u, err := url.Parse(rest)
-		switch {
-		case err != nil:
-			return Place{}, fmt.Errorf("s3: %w", err)
-		case u.User != nil:
+		if strings.Contains(rest, "@") {
 			return Place{}, errors.New("s3: credentials do not belong in the address: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")
-		case u.Host == "" || u.RawQuery != "" || u.Fragment != "":
-			return Place{}, fmt.Errorf("%q: write s3:https://HOST[:PORT]/BUCKET[/PREFIX]", where)
+		}
+		u, err := url.Parse(rest)
+		if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" { // what was given may have a secret, so it is not repeated
+			return Place{}, errors.New("s3: write s3:https://HOST[:PORT]/BUCKET[/PREFIX], and nothing more")
 		}
 		p.Endpoint, rest = u.Scheme+"://"+u.Host, u.Path
 	}
@@ -43,7 +41,7 @@ func Parse(where string) (Place, error) {
 }
 
 func (p *Place) check() error {
-	if p.Bucket == "" || strings.ContainsAny(p.Bucket, ":?# ") {
+	if strings.Trim(p.Bucket, ".") == "" || strings.ContainsAny(p.Bucket, ":?#@ ") {
 		return fmt.Errorf("s3: %q is no name of a bucket: write s3:BUCKET[/PREFIX] or s3:https://HOST[:PORT]/BUCKET[/PREFIX]", p.Bucket)
 	}
 	if p.Prefix != "" {

@@ -175,7 +175,7 @@ func (a *app) s3Options() (*s3.Options, error) {
 }
 
 // leastRate is as slow as it may get: below, requests time out.
-const leastRate = 4 << 10
+const leastRate = 64 << 10
 
 func rateOf(flag, text string) (int64, error) {
 	if text == "" {
