@@ -72,10 +72,6 @@ var errMoreNeeded = errors.New("more is needed")
 
 // end appends the DELETE for a CONDEMN, decided against the very state before it.
 func (c *collector) end(ctx context.Context, p *ledger.Condemned) error {
-	if err := c.session.Flush(ctx); err != nil {
-		return err
-	}
-	c.session.progress.reset() // not in the loop: what was stored anew may be the last of its kind
 	for {
 		free, err := c.await(ctx, p.N)
 		if err != nil || !free {
@@ -218,6 +214,10 @@ func (c *collector) rescue(ctx context.Context, p *ledger.Condemned) (rescued ui
 	if err != nil {
 		return 0, err
 	}
+	if err := c.session.Flush(ctx); err != nil {
+		return 0, err
+	}
+	c.session.progress.reset()
 	for _, f := range p.Retired {
 		for k, err := range c.retiredPacks(ctx, f) {
 			if err != nil {
