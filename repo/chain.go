@@ -34,6 +34,7 @@ type chain struct {
 	proving turn // while the replay from GENESIS goes on, over others
 
 	moving turn       // while entries are fetched or appended
+	taken  uint64     // an entry that somebody else was faster to append: it is there, whatever a listing says; guarded by moving
 	mu     sync.Mutex // held while state is looked at or changed, never over a call to the store
 	state  *ledger.State
 	origin origin // changed with both
@@ -81,10 +82,14 @@ func (c *chain) fetchTo(ctx context.Context, end uint64) error {
 		if n >= end {
 			return nil
 		}
-		if next, told, err := c.from(ctx, n); err != nil || told && next == 0 {
-			return err
-		} else if next > n {
-			return c.probeGap(ctx, n, end)
+		if n != c.taken {
+			next, told, err := c.from(ctx, n)
+			if err != nil || told && next == 0 {
+				return err
+			}
+			if next > n {
+				return c.probeGap(ctx, n, end)
+			}
 		}
 		ahead := int(min(uint64(most), end-n))
 		entries, err := c.readSome(ctx, n, ahead)
@@ -243,6 +248,7 @@ func (c *chain) append(ctx context.Context, ring *crypto.Keyring, decide func(*l
 			return 0, fmt.Errorf("appending to the ledger: %w", err)
 		}
 		if !won {
+			c.taken = n
 			continue
 		}
 		if err := c.apply(n, readEntry{bytes: b}); err != nil {

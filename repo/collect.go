@@ -116,6 +116,8 @@ type collector struct {
 	session   *Session // nil in a dry run
 	repairing bool     // index files that are lost were replaced
 	doomed    *doomed  // of a repair
+	names     keySet   // what index files name, as of namesAt
+	namesAt   uint64
 	start     time.Time
 	marker
 	report CollectReport

@@ -41,14 +41,12 @@ func (c *collector) plan(ctx context.Context) (*plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if u.Marked == 0 {
+		p.packs++
+		p.stored += uint64(u.Size)
+		if u.Marked == 0 && !c.own(u.Session) {
 			u.Held, u.Wasted = 0, 0
 			p.drop = append(p.drop, u)
 			p.unused += uint64(u.Size)
-		}
-		p.packs++
-		p.stored += uint64(u.Size)
-		if u.Marked == 0 {
 			continue
 		}
 		p.unused += u.Body - u.Held + u.Wasted
@@ -56,7 +54,7 @@ func (c *collector) plan(ctx context.Context) (*plan, error) {
 			p.inside += u.Wasted
 		}
 		switch {
-		case c.own(u.Session): // so that each round leads on
+		case c.own(u.Session): // so that each round leads on: what was moved is not let go in favour of a twin that is to be moved
 		case c.gain(&u) > 0:
 			sparse = append(sparse, u)
 		case int(u.Size) < c.repo.config.PackSize/smallPart:

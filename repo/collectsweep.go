@@ -52,7 +52,7 @@ func (c *collector) sweep(ctx context.Context) error {
 
 // unnamed returns the objects in the store of which some may be useless.
 func (c *collector) unnamed(ctx context.Context) (found []backend.Info, err error) {
-	named, _, err := c.repo.named(ctx)
+	named, _, err := c.named(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +107,16 @@ func (r *Repository) indexedAt() (at uint64) {
 	return at
 }
 
+// named is that of the repository, read again only when something changed.
+func (c *collector) named(ctx context.Context) (_ keySet, at uint64, err error) {
+	if c.names == nil || c.repo.indexedAt() != c.namesAt {
+		if c.names, c.namesAt, err = c.repo.named(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	return c.names, c.namesAt, nil
+}
+
 // named returns the objects that live or condemned index files name, these files included, in one state of the ledger, and which one.
 func (r *Repository) named(ctx context.Context) (keySet, uint64, error) {
 	for {
@@ -144,7 +154,7 @@ func (r *Repository) namedNow(ctx context.Context) (keySet, error) {
 func (c *collector) useless(ctx context.Context, found []backend.Info) (list []backend.Info, collectedAt uint64, err error) {
 	writers := c.repo.writersOf(ctx, found)
 	for {
-		named, at, err := c.repo.named(ctx)
+		named, at, err := c.named(ctx)
 		if err != nil {
 			return nil, 0, err
 		}

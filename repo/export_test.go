@@ -2,9 +2,11 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/holdfast-backup/holdfast/crypto"
+	"github.com/holdfast-backup/holdfast/repo/ledger"
 	"github.com/holdfast-backup/holdfast/repo/pack"
 )
 
@@ -43,3 +45,27 @@ func (o *Options) SetClock(now func() time.Time) *Options {
 
 // SetClock sets the clock of the host of an open repository.
 func (r *Repository) SetClock(now func() time.Time) { r.now = now }
+
+// ListAgain lists all packs of the first live index file once more, in a further one, as somebody's faulty program might.
+func (r *Repository) ListAgain(ctx context.Context) (err error) {
+	c := &collector{repo: r, start: time.Now()}
+	if c.session, err = r.beginCollecting(ctx, &ledger.Open{Purpose: ledger.Collecting}, &c.opts); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close(ctx, err)) }()
+	var files []ledger.IndexFile
+	r.chain.view(func(st *ledger.State) { files = st.IndexFiles(); c.marked, _ = st.Head() })
+	packs, err := r.readIndexFile(ctx, files[0])
+	if err != nil {
+		return err
+	}
+	for i := range packs {
+		if err := c.session.list(ctx, &packs[i]); err != nil {
+			return err
+		}
+	}
+	if err := c.session.writeListed(ctx); err != nil {
+		return err
+	}
+	return c.condemn(ctx, nil, &round{})
+}

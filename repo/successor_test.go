@@ -15,6 +15,7 @@ import (
 type succeeding struct {
 	*mem.Store
 	stats int
+	stale bool // the next key is never there yet
 }
 
 func (s *succeeding) Stat(ctx context.Context, key string) (backend.Info, error) {
@@ -24,6 +25,9 @@ func (s *succeeding) Stat(ctx context.Context, key string) (backend.Info, error)
 
 func (s *succeeding) Next(ctx context.Context, prefix, after string) (backend.Info, bool, error) {
 	for info, err := range s.List(ctx, prefix) {
+		if s.stale {
+			break
+		}
 		if err != nil || info.Key > after {
 			return info, err == nil, err
 		}
@@ -50,4 +54,18 @@ func TestSuccessor(t *testing.T) {
 	_, err := repo.Open(t.Context(), s, &repo.Options{Credential: key})
 	require.ErrorContains(t, err, "missing, but entry 8 is there")
 	require.Equal(t, 1, s.stats, "of the missing entry, once more")
+}
+
+// TestStaleSuccessor: who appends while the store does not tell of others' entries yet comes behind them all the same.
+func TestStaleSuccessor(t *testing.T) {
+	store, key := mem.New(nil), keyFile(t)
+	require.NoError(t, initRepo(t, store, key).Close())
+	s := &succeeding{Store: store}
+	r := openRepo(t, s, key)
+	s.stale = true
+	for i := range 4 {
+		save(t, openRepo(t, store, key), someChunks(uint64(i), 3, 1000))
+	}
+	save(t, r, someChunks(9, 3, 1000))
+	require.Len(t, requireWhole(t, openRepo(t, store, key)), 5)
 }

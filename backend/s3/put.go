@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -55,19 +54,14 @@ func (u *upload) weaken(ctx context.Context) error {
 	if err != nil || p == backend.PrimitiveAtomic {
 		return err
 	}
-	if _, err = u.store.Stat(ctx, u.key); err == nil {
+	switch _, err := u.store.Stat(ctx, u.key); {
+	case err == nil:
 		return u.exists()
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	u.ifAbsent = false
-	return ifExists(err)
-}
-
-// ifExists returns err unless it says that something is not there.
-func ifExists(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // conflicts is how often an upload is repeated of which a server says that a folder is in its place: one that keeps objects in folders may say so while somebody else deletes the
@@ -175,14 +169,11 @@ func (u *upload) body(off, n int64) io.ReadSeeker { return &body{upload: u, from
 type body struct {
 	*upload
 	from, size int64
-	mu         sync.Mutex
 	at         int64
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	p = p[:min(int64(len(p)), b.size-b.at)]
 	if len(p) == 0 {
 		return 0, io.EOF
@@ -197,8 +188,6 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Seek implements io.Seeker.
 func (b *body) Seek(off int64, whence int) (int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	switch whence {
 	case io.SeekCurrent:
 		off += b.at

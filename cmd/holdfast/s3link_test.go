@@ -15,15 +15,31 @@ import (
 	"github.com/holdfast-backup/holdfast/internal/s3server"
 )
 
-// TestPoorNetwork backs up and restores through a link of 50 ms that breaks every connection now and then: everything arrives.
-func TestPoorNetwork(t *testing.T) {
-	t.Parallel()
+// startS3 starts a server for one test.
+func startS3(t *testing.T) *s3server.Server {
+	t.Helper()
 	server, err := s3server.Start("../../.tools")
 	if errors.Is(err, s3server.ErrNotInstalled) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	defer func() { require.NoError(t, server.Stop()) }()
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server
+}
+
+// runS3 runs the command on a repository of a server, and returns what it printed.
+func runS3(t *testing.T, dir, url string, args ...string) string {
+	t.Helper()
+	cmd, stdout, stderr := holdfast(t, dir, append(args, "-r", "s3:"+url+"/bucket/repo")...)
+	cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+s3server.AccessKey, "AWS_SECRET_ACCESS_KEY="+s3server.SecretKey)
+	require.NoError(t, cmd.Run(), "%v: %s", args, stderr)
+	return stdout.String()
+}
+
+// TestPoorNetwork backs up and restores through a link of 50 ms that breaks every connection now and then: everything arrives.
+func TestPoorNetwork(t *testing.T) {
+	t.Parallel()
+	server := startS3(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	link, err := server.NewLink(50*time.Millisecond, 8<<20, seed)
@@ -35,13 +51,7 @@ func TestPoorNetwork(t *testing.T) {
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data) // never fails
 	source := filepath.Join(dir, "data")
 	require.NoError(t, os.WriteFile(source, data, 0o600))
-	run := func(args ...string) {
-		t.Helper()
-		cmd, stdout, stderr := holdfast(t, dir, append(args, "-r", "s3:"+link.URL+"/bucket/repo")...)
-		cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+s3server.AccessKey, "AWS_SECRET_ACCESS_KEY="+s3server.SecretKey)
-		require.NoError(t, cmd.Run(), "%v: %s", args, stderr)
-		t.Logf("%v: %s", args, stdout)
-	}
+	run := func(args ...string) { t.Logf("%v: %s", args, runS3(t, dir, link.URL, args...)) }
 	run("init", "--pack-size", "4M", "--segment-size", "256K")
 	run("backup", source)
 	run("restore", "latest:"+source, "--to-file", filepath.Join(dir, "back"))
@@ -55,12 +65,7 @@ func TestPoorNetwork(t *testing.T) {
 // TestRequests: a backup of an unchanged disk takes few requests, also when the ledger has grown.
 func TestRequests(t *testing.T) {
 	t.Parallel()
-	server, err := s3server.Start("../../.tools")
-	if errors.Is(err, s3server.ErrNotInstalled) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
-	defer func() { require.NoError(t, server.Stop()) }()
+	server := startS3(t)
 	dir := newDir(t)
 	data := make([]byte, 16<<20)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data) // never fails
@@ -68,10 +73,9 @@ func TestRequests(t *testing.T) {
 	require.NoError(t, os.WriteFile(source, data, 0o600))
 	run := func(args ...string) (requests int) {
 		t.Helper()
-		cmd, stdout, stderr := holdfast(t, dir, append(args, "--json", "-r", "s3:"+server.URL+"/bucket/repo")...)
-		cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+s3server.AccessKey, "AWS_SECRET_ACCESS_KEY="+s3server.SecretKey)
-		require.NoError(t, cmd.Run(), "%v: %s", args, stderr)
-		if m := regexp.MustCompile(`"requests":([0-9]+)`).FindStringSubmatch(stdout.String()); m != nil {
+		out := runS3(t, dir, server.URL, append(args, "--json")...)
+		if m := regexp.MustCompile(`"requests":([0-9]+)`).FindStringSubmatch(out); m != nil {
+			var err error
 			requests, err = strconv.Atoi(m[1])
 			require.NoError(t, err)
 		}
